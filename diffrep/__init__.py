@@ -1,0 +1,28 @@
+"""Representations learned by denoising, as scikit-learn estimators.
+
+>>> from diffrep import DiffusionRepresentation
+
+``diffrep.diffusion``
+    the estimators DRL and VDRL
+``diffrep.exceptions``
+    errors and warnings
+``diffrep.core``
+    the torch inside
+"""
+
+from diffrep.core.sde import SDE, VE, VP, SubVP
+from diffrep.diffusion import (
+    DiffusionRepresentation,
+    VariationalDiffusionRepresentation,
+)
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "SDE",
+    "VE",
+    "VP",
+    "DiffusionRepresentation",
+    "SubVP",
+    "VariationalDiffusionRepresentation",
+]

@@ -1,0 +1,423 @@
+"""What every representation estimator shares: validate, build, train, encode."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABCMeta, abstractmethod
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
+from skorch.callbacks import EarlyStopping
+
+from diffrep._parts import encoder_factory, read_out_times, view_function
+from diffrep._validation import (
+    Interval,
+    StrOptions,
+    check_data_shape,
+    check_feature_names_in,
+    check_rows,
+    check_times,
+    draw_seed,
+    fit_context,
+    restored_on_error,
+    row_statistics,
+)
+from diffrep.core.augment import AUGMENTATIONS
+from diffrep.core.device import Stream, choose_device, generator, seed_for
+from diffrep.core.encoders import BACKBONES, CONDITIONINGS
+from diffrep.core.rows import Rows
+from diffrep.core.training import Progress, RepresentationNet
+
+__all__ = ["BaseRepresentation"]
+
+#: ``max_epochs="auto"`` trains for about this many steps, within EPOCHS.
+N_STEPS = 800
+EPOCHS = (10, 500)
+
+#: Of AdamW.
+WEIGHT_DECAY = 0.01
+
+#: Largest number of rows that ``initialize(X, generator)`` is given.
+N_START_ROWS = 10_000
+
+
+class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base of the representation estimators; composed around a skorch net.
+
+    Subclasses say which model is trained (`_model`) and from which density its
+    times are drawn (`_times`).
+    """
+
+    _parameter_constraints: dict = {
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "t_grid": [None, Interval(Integral, 1, None, closed="left"), "array-like"],
+        "image_shape": [None, "array-like"],
+        "encoder": [StrOptions({"auto", "class", *BACKBONES}), callable],
+        "time_conditioning": [StrOptions(set(CONDITIONINGS))],
+        "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
+        "max_epochs": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "callbacks": [None, list, tuple],
+        "device": [str],
+        "precision": [StrOptions({"float32", "bf16"})],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    net_: RepresentationNet
+
+    def __init__(
+        self,
+        n_components,
+        *,
+        t_grid,
+        image_shape,
+        encoder,
+        time_conditioning,
+        augment,
+        max_epochs,
+        batch_size,
+        lr,
+        early_stopping,
+        validation_fraction,
+        n_iter_no_change,
+        warm_start,
+        callbacks,
+        device,
+        precision,
+        verbose,
+        random_state,
+    ):
+        self.n_components = n_components
+        self.t_grid = t_grid
+        self.image_shape = image_shape
+        self.encoder = encoder
+        self.time_conditioning = time_conditioning
+        self.augment = augment
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.warm_start = warm_start
+        self.callbacks = callbacks
+        self.device = device
+        self.precision = precision
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @abstractmethod
+    def _model(self, data_shape):
+        """Class of the model to train and the arguments particular to it."""
+
+    @abstractmethod
+    def _times(self):
+        """Density of the training times, a `TimeSampling`."""
+
+    @fit_context(prefer_skip_nested_validation=True)
+    @restored_on_error
+    def fit(self, X, y=None):
+        """Learn the representation from rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Rows of any real dtype, a memory map included; images are flattened
+            rows, see `image_shape`.
+        y : array-like of shape (n,), optional
+            Ignored, except with ``encoder="class"``.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            On parameters or data that cannot be used.
+        DivergenceError
+            If the training loss stops being a finite number. Whatever was
+            raised, an estimator that was fitted before stays as it was.
+        """
+        continued = self.warm_start and hasattr(self, "net_")
+        X, y = self._check_fit_data(X, y, reset=not continued)
+        n_batches = -(-len(X) // self.batch_size)
+        n_epochs = self.max_epochs
+        if n_epochs == "auto":
+            n_epochs = int(np.clip(-(-N_STEPS // n_batches), *EPOCHS))
+        if continued:
+            self.net_ = copy.deepcopy(self.net_)
+        else:
+            self._build(X, y)
+        self.net_.set_schedule(n_epochs * n_batches)
+        self._train(X, y, n_epochs, self.early_stopping)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    @restored_on_error
+    def partial_fit(self, X, y=None):
+        """Train one epoch on some rows, at a constant learning rate.
+
+        The first call fixes the standardisation of the data and the seed. No
+        rows are held out, whatever `early_stopping` says.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,), optional
+            Ignored, except with ``encoder="class"``.
+
+        Returns
+        -------
+        self : object
+        """
+        first = not hasattr(self, "net_")
+        X, y = self._check_fit_data(X, y, reset=first)
+        if first:
+            self._build(X, y)
+        if self.net_.n_steps_ is not None:
+            self.net_.set_schedule(None)
+        self._train(X, y, n_epochs=1)
+        return self
+
+    def transform(self, X):
+        """Codes of rows; time-stacked if `t_grid` was not None.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+
+        Returns
+        -------
+        codes : ndarray of shape (n, n_components) or (n, T * n_components)
+            float32. With T times in `t_grid_` the columns are time-major. The
+            code of a row does not depend, to the bit, on the other rows.
+        """
+        check_is_fitted(self)
+        X = check_rows(self, X, reset=False)
+        return self._curves(X, self._read_times()).reshape(len(X), -1)
+
+    def encode(self, X, t):
+        """Codes of rows at any times, not only those of `t_grid_`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        t : float or array-like of shape (T,)
+            Times in [0, 1].
+
+        Returns
+        -------
+        codes : ndarray of shape (n, T, n_components)
+            float32.
+
+        Raises
+        ------
+        ValueError
+            If the estimator is static (``t_grid=None``) or a time is outside
+            [0, 1].
+        """
+        check_is_fitted(self)
+        if self.t_grid_ is None:
+            raise ValueError(
+                "encode(X, t) needs a code that depends on t, but this estimator was "
+                "fitted with t_grid=None, which trains a static code. Fit it with "
+                "t_grid=1 (or any other grid), or use transform(X)."
+            )
+        X = check_rows(self, X, reset=False)
+        return self._curves(X, check_times(t, self.net_.module_.times.t_min, "t"))
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Checked against the names seen in `fit`, otherwise not used.
+
+        Returns
+        -------
+        names : ndarray of str objects
+            The class name in lower case, the time if there is one, the number
+            of the component.
+        """
+        check_is_fitted(self)
+        check_feature_names_in(self, input_features, generate_names=False)
+        prefix = type(self).__name__.lower()
+        digits = len(str(self.net_.module_.n_components - 1))
+        numbers = [f"{j:0{digits}}" for j in range(self.net_.module_.n_components)]
+        if self.t_grid_ is None:
+            return np.array([f"{prefix}{j}" for j in numbers], dtype=object)
+        times = [f"{prefix}_t{t}" for t in _shortest_distinct(self.t_grid_)]
+        return np.array([f"{t}_{j}" for t in times for j in numbers], dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    @property
+    def _n_features_out(self):
+        return len(self._read_times()) * self.net_.module_.n_components
+
+    @property
+    def classes_(self):
+        """Labels that ``encoder="class"`` codes, of shape (n_classes,)."""
+        labels = getattr(self, "_labels", None)
+        if labels is None:
+            raise AttributeError("classes_ exists after fit with encoder='class' only.")
+        return labels.classes_
+
+    @property
+    def class_codes_(self):
+        """Their codes, of shape (n_classes, T, n_components); static T = 1."""
+        classes = torch.arange(len(self.classes_), device=self.net_.device)
+        with torch.inference_mode():
+            times = torch.tensor(self._read_times(), dtype=torch.float32)
+            codes = self.net_.module_.curve(classes, times.to(classes.device))
+        return codes.cpu().numpy()
+
+    def _read_times(self):
+        """Return the times that `transform` reads; any one for a static code."""
+        return [0.0] if self.t_grid_ is None else list(self.t_grid_)
+
+    def _check_fit_data(self, X, y, reset):
+        X = check_rows(self, X, reset=reset)
+        if len(X) < 2:
+            raise ValueError(
+                "Found array with n_samples=1; a representation needs at least 2 rows "
+                "to learn what differs between them."
+            )
+        if reset:
+            self._labels = LabelEncoder() if self.encoder == "class" else None
+        return X, self._class_numbers(X, y, reset)
+
+    def _class_numbers(self, X, y, reset=False):
+        """Numbers of the classes for an encoder of classes, else None."""
+        if self._labels is None:
+            return None
+        if y is None:
+            raise ValueError("encoder='class' codes the labels: pass y along with X.")
+        check_consistent_length(X, y)
+        if reset:
+            self._labels.fit(y)
+        return self._labels.transform(y)
+
+    def _build(self, X, y):
+        """Set all that is fixed before the first step; `net_` last."""
+        data_shape = check_data_shape(self.image_shape, X.shape[1])
+        device = choose_device(self.device)
+        self.t_grid_ = read_out_times(self.t_grid, self._times())
+        model, arguments = self._model(data_shape)
+        arguments = {
+            "data_shape": data_shape,
+            "n_components": self.n_components,
+            "encoder": encoder_factory(
+                self.encoder,
+                self.time_conditioning,
+                data_shape,
+                len(self.classes_) if self._labels else None,
+            ),
+            "time_conditioned": self.t_grid_ is not None,
+            "augment": view_function(self.augment, data_shape),
+            **arguments,
+        }
+        self.mean_, self.scale_ = row_statistics(X, data_shape)
+        self.net_ = RepresentationNet(
+            model,
+            seed=draw_seed(self.random_state),
+            bfloat16=self.precision == "bf16",
+            device=str(device),
+            fork_rng=self._builds_own_networks(),
+            optimizer__weight_decay=WEIGHT_DECAY,
+            optimizer__fused=device.type in {"cpu", "cuda"},
+            **{f"module__{name}": value for name, value in arguments.items()},
+        ).initialize()
+        self._start_from_data(X, y)
+
+    def _builds_own_networks(self):
+        """Whether the user brought a network of their own."""
+        return callable(self.encoder)
+
+    def _start_from_data(self, X, y):
+        """Let the encoder fit its start to the data; check its output on two rows."""
+        model, seed = self.net_.module_, self.net_.seed
+        rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
+        x0, seen = self._rows(X, y)[rng.permutation(len(X))[:N_START_ROWS]]
+        if hasattr(model.encoder, "initialize"):
+            draws = generator(seed, Stream.START, 2, self.net_.device)
+            model.encoder.initialize(seen, draws)
+        model.eval()
+        with torch.no_grad():
+            model.check_shapes(x0[:2], seen[:2])
+
+    def _train(self, X, y, n_epochs, early_stopping=False):
+        """Train `net_` on for some epochs; set `history_` and `n_iter_`."""
+        train, valid = self._rows(X, y, resident=True), None
+        callbacks = copy.deepcopy(list(self.callbacks or []))
+        if early_stopping:
+            train, valid = self._split(X, y)
+            stop = EarlyStopping(patience=self.n_iter_no_change, load_best=True)
+            callbacks.append(("early_stopping", stop))
+        if self.verbose:
+            callbacks.append(("progress", Progress()))
+        self.net_.set_params(
+            callbacks=callbacks,
+            max_epochs=n_epochs,
+            lr=self.lr,
+            batch_size=self.batch_size,
+        )
+        self.net_.partial_fit((train, valid))
+        self.net_.module_.eval()
+        self.history_ = pd.DataFrame(self.net_.history.to_list()).drop(
+            columns="batches"
+        )
+        self.n_iter_ = len(self.history_)
+
+    def _split(self, X, y):
+        """Rows to train on and rows to hold out."""
+        n = len(X)
+        n_valid = min(max(1, round(self.validation_fraction * n)), n - 1)
+        rng = np.random.default_rng(seed_for(self.net_.seed, Stream.SPLIT))
+        order = rng.permutation(n)
+        return tuple(
+            self._rows(X, y, index=np.sort(index), resident=True)
+            for index in (order[n_valid:], order[:n_valid])
+        )
+
+    def _rows(self, X, y=None, **options):
+        shape, device = self.net_.module_.data_shape, self.net_.device
+        return Rows(X, self.mean_, self.scale_, shape, device, y=y, **options)
+
+    def _curves(self, X, times):
+        """Codes ``(n, T, n_components)`` of checked rows at checked times."""
+        if self._labels:
+            raise ValueError(
+                "encoder='class' gives codes of classes, not of rows: they are in "
+                "class_codes_."
+            )
+        return self.net_.curves(self._rows(X), times, progress=bool(self.verbose))
+
+
+def _shortest_distinct(times):
+    """Write times with as few digits, 3 at least, as keep them distinct."""
+    for digits in range(3, 18):
+        texts = [f"{t:.{digits}g}" for t in times]
+        if len(set(texts)) == len(times):
+            break
+    return texts

@@ -1,0 +1,119 @@
+"""From the values of constructor parameters to the torch parts they stand for."""
+
+from __future__ import annotations
+
+from functools import partial
+from numbers import Integral, Real
+
+import numpy as np
+import torch
+from torch import nn
+
+from diffrep._validation import check_times
+from diffrep.core.augment import AUGMENTATIONS
+from diffrep.core.encoders import BACKBONES, CONDITIONINGS, class_encoder
+from diffrep.core.score_networks import SCORE_NETWORKS
+from diffrep.core.sde import SDES
+from diffrep.core.time_sampling import TIME_SAMPLINGS, Quantiles, SingleTime
+
+__all__ = [
+    "encoder_factory",
+    "noise_process",
+    "read_out_times",
+    "score_network_factory",
+    "time_density",
+    "view_function",
+]
+
+
+def encoder_factory(encoder, time_conditioning, data_shape, n_classes):
+    """Return ``encoder(data_shape, n_outputs, time_conditioned) -> nn.Module``."""
+    if not isinstance(encoder, str):
+        _refuse_instance("encoder", encoder, "data_shape, n_outputs, time_conditioned")
+        return encoder
+    if encoder == "class":
+        return partial(class_encoder, n_classes)
+    if encoder == "auto":
+        encoder = "conv" if _is_image(data_shape) else "mlp"
+    if encoder != "mlp":
+        _need_image("encoder", encoder, data_shape, "'mlp'")
+    return partial(CONDITIONINGS[time_conditioning], BACKBONES[encoder])
+
+
+def score_network_factory(score_network, data_shape):
+    """Return ``score_network(data_shape, n_components) -> nn.Module``."""
+    if not isinstance(score_network, str):
+        _refuse_instance("score_network", score_network, "data_shape, n_components")
+        return score_network
+    if score_network != "mlp":
+        _need_image("score_network", score_network, data_shape, "'mlp'")
+    return SCORE_NETWORKS[score_network]
+
+
+def view_function(augment, data_shape):
+    """Return ``augment(x, generator) -> x``, or None for rows shown as they are."""
+    if not isinstance(augment, str):
+        return augment
+    if augment == "auto":
+        augment = "image" if _is_image(data_shape) else "table"
+    if augment == "image":
+        _need_image("augment", augment, data_shape, "'table', 'gaussian' or None")
+    return AUGMENTATIONS[augment]
+
+
+def noise_process(sde):
+    """Return the SDE of a name, or the given one."""
+    return SDES[sde]() if isinstance(sde, str) else sde
+
+
+def time_density(time_sampling, sde):
+    """Return the density of training times as a `TimeSampling`."""
+    if isinstance(time_sampling, str):
+        return TIME_SAMPLINGS[time_sampling](sde)
+    if isinstance(time_sampling, Real):
+        return SingleTime(sde, float(time_sampling))
+    return Quantiles(sde, time_sampling)
+
+
+def read_out_times(t_grid, density):
+    """Return the times of `t_grid` as float64 ``(T,)``; None for static codes.
+
+    Raises
+    ------
+    ValueError
+        If times are outside [0, 1] or not distinct.
+    """
+    if t_grid is None:
+        return None
+    times = t_grid
+    if isinstance(t_grid, Integral):
+        u = (np.arange(int(t_grid)) + 0.5) / int(t_grid)
+        times = density.ppf(torch.from_numpy(u)).numpy()
+    times = check_times(times, density.t_min, "t_grid")
+    if len(np.unique(times)) < len(times):
+        raise ValueError(
+            f"t_grid={t_grid!r} reads the times {times.tolist()}, some of them twice. "
+            "Give distinct times; if training has a single time, t_grid=1."
+        )
+    return times
+
+
+def _is_image(data_shape):
+    return len(data_shape) == 3
+
+
+def _need_image(name, value, data_shape, instead):
+    if not _is_image(data_shape):
+        raise ValueError(
+            f"{name}={value!r} needs images: give image_shape=(channels, height, "
+            f"width), or use {name}={instead}."
+        )
+
+
+def _refuse_instance(name, factory, arguments):
+    if isinstance(factory, nn.Module):
+        raise TypeError(
+            f"{name} is an instance of {type(factory).__name__}; pass the class, or a "
+            f"factory ({arguments}) -> nn.Module. Every fit builds its networks "
+            "afresh, so that clones and searches do not share trained weights."
+        )

@@ -1,0 +1,177 @@
+"""Checks of parameters and data; the only place with scikit-learn's private names."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+from sklearn.base import _fit_context as fit_context
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils.validation import (
+    _check_feature_names_in as check_feature_names_in,
+)
+from sklearn.utils.validation import validate_data
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "StrOptions",
+    "check_data_shape",
+    "check_feature_names_in",
+    "check_rows",
+    "check_times",
+    "draw_seed",
+    "fit_context",
+    "restored_on_error",
+    "row_statistics",
+]
+
+CHUNK = 8192
+
+#: What to do about data that scikit-learn refuses, by a phrase of its message.
+REMEDIES = {
+    "contains infinity": "Replace infinite values before this step, or drop the rows.",
+    "could not convert string": "Turn text into numbers before this step, for instance "
+    "by a OneHotEncoder in a ColumnTransformer.",
+    "0 sample(s)": "Pass at least two rows.",
+    "0 feature(s)": "Pass at least one column.",
+}
+
+
+def restored_on_error(method):
+    """Decorate a method of an estimator that leaves it as it was if it fails."""
+
+    @functools.wraps(method)
+    def wrapper(self, *args, **kwargs):
+        before = dict(vars(self))
+        try:
+            return method(self, *args, **kwargs)
+        except BaseException:
+            vars(self).clear()
+            vars(self).update(before)
+            raise
+
+    return wrapper
+
+
+def draw_seed(random_state) -> int:
+    """Return an integer seed; None takes fresh entropy, not numpy's global state."""
+    if random_state is None:
+        return int(np.random.SeedSequence().generate_state(1)[0])
+    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+
+
+def check_rows(estimator, X, *, reset):
+    """Return X as a 2-d array of its own dtype, or say what to do about it.
+
+    Parameters
+    ----------
+    estimator : object
+        Its ``n_features_in_`` is set with ``reset=True``, else checked.
+    X : array-like of shape (n, n_features)
+    reset : bool
+
+    Raises
+    ------
+    ValueError
+        On sparse, missing, infinite, complex, text, empty or ill-shaped data.
+    """
+    shape = getattr(X, "shape", ())
+    if len(shape) > 2:
+        raise ValueError(
+            f"Found X of shape {tuple(shape)}; expected rows (n, n_features). Pass "
+            "X.reshape(len(X), -1), with image_shape=(channels, height, width) if "
+            "the rows are images."
+        )
+    if hasattr(X, "toarray"):
+        raise TypeError(
+            f"X is a sparse {type(X).__name__}; dense rows are needed. Use "
+            "X.toarray() if it fits in memory, or put a "
+            "sklearn.decomposition.TruncatedSVD before this step."
+        )
+    try:
+        return validate_data(estimator, X, reset=reset)
+    except (ValueError, TypeError) as error:
+        for phrase, remedy in REMEDIES.items():
+            if phrase in str(error):
+                raise type(error)(f"{error} {remedy}") from error
+        raise
+
+
+def check_data_shape(image_shape, n_features):
+    """Return the shape of one row: `image_shape`, or ``(n_features,)`` for tables."""
+    if image_shape is None:
+        return (n_features,)
+    shape = tuple(image_shape)
+    if len(shape) != 3 or any(int(side) != side or side < 1 for side in shape):
+        raise ValueError(
+            f"image_shape={image_shape!r} must be three positive integers "
+            "(channels, height, width)."
+        )
+    if np.prod(shape) != n_features:
+        raise ValueError(
+            f"image_shape={image_shape!r} makes {np.prod(shape)} values of a row, but "
+            f"X has {n_features} features. Give (channels, height, width) of the "
+            "images that were flattened into the rows."
+        )
+    return tuple(int(side) for side in shape)
+
+
+def check_times(t, t_min, name):
+    """Return times as a float64 array, those below `t_min` raised to it.
+
+    Raises
+    ------
+    ValueError
+        If `t` is empty, not one-dimensional, not finite or outside [0, 1].
+    """
+    times = np.atleast_1d(np.asarray(t, dtype=float))
+    if times.ndim != 1 or times.size == 0:
+        raise ValueError(
+            f"{name}={t!r} must be one time or a one-dimensional, non-empty sequence."
+        )
+    outside = times[~((times >= 0) & (times <= 1))]
+    if outside.size:
+        raise ValueError(
+            f"{name} holds {outside[0]:g}; times lie in [0, 1], 0 the clean data and "
+            "1 the most noise."
+        )
+    return np.maximum(times, t_min)
+
+
+def row_statistics(X, data_shape):
+    """Mean and scale of each feature, computed over chunks of rows.
+
+    Images share one mean and scale per channel. A constant feature has scale 1.
+
+    Returns
+    -------
+    mean, scale : ndarray of shape (n_features,), float64
+
+    Raises
+    ------
+    ValueError
+        If values are beyond the range of float32.
+    """
+    scaler = StandardScaler()
+    for chunk in gen_batches(len(X), CHUNK):
+        rows = X[chunk].astype(np.float64)
+        largest = np.abs(rows).max()
+        if largest > np.finfo(np.float32).max:
+            raise ValueError(
+                f"X holds a value of magnitude {largest:.3g}, too large for float32. "
+                "Rescale that feature or take its logarithm."
+            )
+        scaler.partial_fit(rows)
+    if len(data_shape) == 1:
+        return scaler.mean_, scaler.scale_
+    n_channels, n_pixels = data_shape[0], np.prod(data_shape[1:])
+    means = scaler.mean_.reshape(n_channels, n_pixels)
+    variances = scaler.var_.reshape(n_channels, n_pixels)
+    mean = means.mean(1)
+    scale = np.sqrt((variances + (means - mean[:, None]) ** 2).mean(1))
+    scale[scale < 10 * np.finfo(float).eps * np.abs(mean)] = 1.0
+    scale[scale == 0] = 1.0
+    return np.repeat(mean, n_pixels), np.repeat(scale, n_pixels)

@@ -1,0 +1,94 @@
+"""Where tensors live and where random numbers come from.
+
+diffrep never draws from the global generators of torch or numpy. One integer
+seed per estimator is split into independent streams, and the numbers of every
+training step are a function of (seed, stream, step) alone: nothing has to be
+stored to repeat a step, and two fits at once cannot disturb each other.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from contextlib import contextmanager
+from enum import IntEnum
+
+import numpy as np
+import torch
+
+__all__ = ["Stream", "choose_device", "forked_rng", "generator", "seed_for"]
+
+_BUILD_LOCK = threading.Lock()
+
+
+class Stream(IntEnum):
+    """Independent uses of one seed."""
+
+    START = 0  # initial weights
+    SHUFFLE = 1  # order of the rows in an epoch
+    STEP = 2  # times, noise, views, dropped codes of a training step
+    VALIDATION = 3  # the same at validation
+    SPLIT = 4  # rows held out
+    SCORE = 5  # fixed noise of `score`
+
+
+def choose_device(device: str = "auto") -> torch.device:
+    """Return the device to train on.
+
+    Parameters
+    ----------
+    device : str
+        ``"auto"`` takes the environment variable ``DIFFREP_DEVICE`` if it is
+        set, else cuda, else mps, else cpu. Any other value is a torch name,
+        such as ``"cpu"`` or ``"cuda:1"``.
+
+    Raises
+    ------
+    ValueError
+        If torch does not know the name or finds no such device.
+    """
+    if device == "auto":
+        device = os.environ.get("DIFFREP_DEVICE", "auto")
+    if device == "auto":
+        if torch.cuda.is_available():
+            device = "cuda"
+        elif torch.backends.mps.is_available():
+            device = "mps"
+        else:
+            device = "cpu"
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise ValueError(
+            f"device={device!r} cannot be used here: {error}. "
+            "Use 'auto', 'cpu', or a device that torch finds on this machine."
+        ) from error
+    return chosen
+
+
+def seed_for(seed: int, stream: Stream, step: int = 0) -> int:
+    """Mix `seed`, `stream` and `step` into one 64-bit seed."""
+    mixed = np.random.SeedSequence([seed, stream, step])
+    return int(mixed.generate_state(1, np.uint64)[0])
+
+
+def generator(
+    seed: int, stream: Stream, step: int = 0, device: torch.device | str = "cpu"
+) -> torch.Generator:
+    """Return a new generator on `device` for one step of one stream."""
+    fresh = torch.Generator(device)
+    fresh.manual_seed(seed_for(seed, stream, step))
+    return fresh
+
+
+@contextmanager
+def forked_rng(seed: int):
+    """Run a block that may draw from torch's global CPU generator.
+
+    The block sees that generator seeded with `seed`; afterwards it is as it
+    was. One block runs at a time, since there is one such generator.
+    """
+    with _BUILD_LOCK, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

@@ -1,0 +1,179 @@
+"""Models: noise, encoder, score network and objective in one forward."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from diffrep.core.objectives import kl_divergence, l1_norm, squared_error
+from diffrep.core.time_sampling import stratified
+
+__all__ = ["DiffusionModel", "VariationalDiffusionModel"]
+
+
+class DiffusionModel(nn.Module):
+    """Denoising score matching with a code (DRL).
+
+    With ``x_t = alpha x0 + sigma eps`` and ``z = E(view of x0)`` or
+    ``E(view of x0, t)``, minimises
+
+        || F(x_t, t, z) - target ||^2 / D + w |z|_1 / n_components
+
+    over encoder E and score network F (Mittal et al., 2023, equation of DRL).
+    A share `code_dropout` of the rows is denoised with a learned null code.
+
+    Parameters
+    ----------
+    data_shape : tuple of int
+        Shape of one row.
+    n_components : int
+        Length of the code.
+    encoder : callable
+        ``encoder(data_shape, n_outputs, time_conditioned)``.
+    score_network : callable
+        ``score_network(data_shape, n_components)``.
+    time_conditioned : bool
+        Whether E takes t.
+    sde, preconditioning, times, augment
+        See the modules of these names.
+    code_dropout : float
+        Share of rows denoised without their code.
+    penalty_weight : float
+        Weight w of the penalty on the code.
+    """
+
+    outputs_per_component = 1
+    penalty = "l1"
+
+    def __init__(
+        self,
+        data_shape,
+        n_components,
+        encoder,
+        score_network,
+        time_conditioned,
+        sde,
+        preconditioning,
+        times,
+        augment,
+        code_dropout,
+        penalty_weight,
+    ):
+        super().__init__()
+        self.data_shape = tuple(data_shape)
+        self.n_components = n_components
+        self.time_conditioned = time_conditioned
+        self.encoder = encoder(
+            self.data_shape, self.outputs_per_component * n_components, time_conditioned
+        )
+        self.score_network = score_network(self.data_shape, n_components)
+        self.null_code = nn.Parameter(torch.zeros(n_components))
+        self.sde = sde
+        self.preconditioning = preconditioning
+        self.times = times
+        self.augment = augment
+        self.code_dropout = code_dropout
+        self.penalty_weight = penalty_weight
+
+    def forward(
+        self, x0: Tensor, seen: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Losses of a batch, means over its rows.
+
+        Parameters
+        ----------
+        x0 : Tensor of shape (n, *data_shape)
+            Rows to denoise.
+        seen : Tensor of shape (n, ...)
+            What the encoder sees a view of: the rows, or their classes.
+        generator : torch.Generator
+            Source of times, noise, views and dropped codes.
+        """
+        t = self.times.ppf(stratified(len(x0), generator))
+        eps = torch.randn(x0.shape, generator=generator, device=x0.device)
+        view = seen if self.augment is None else self.augment(seen, generator)
+        z, penalty = self.code(view, t, generator)
+        u = torch.rand(len(x0), 1, generator=generator, device=x0.device)
+        z = torch.where(u < self.code_dropout, self.null_code, z)
+        error = self.denoising_error(x0, eps, t, z)
+        return {
+            "denoising": error.mean(),
+            self.penalty: self.penalty_weight * penalty.mean(),
+        }
+
+    def outputs(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return what the encoder gives for `x` at times `t` of shape ``(n,)``."""
+        return self.encoder(x, t) if self.time_conditioned else self.encoder(x)
+
+    def code(self, x: Tensor, t: Tensor, generator: torch.Generator):
+        """Codes ``(n, n_components)`` to denoise with, and their penalty ``(n,)``."""
+        z = self.outputs(x, t)
+        return z, l1_norm(z)
+
+    def denoising_error(self, x0: Tensor, eps: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """Per row, the squared error of F on its target; shape ``(n,)``."""
+        alpha, sigma = self.alpha_sigma(t, x0)
+        x_t = alpha * x0 + sigma * eps
+        shown = self.preconditioning.network_input(x_t, alpha, sigma)
+        target = self.preconditioning.target(x0, eps, alpha, sigma)
+        return squared_error(self.score_network(shown, t, z), target)
+
+    def denoised(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """Estimate of x0 from `x_t`, both of shape ``(n, *data_shape)``."""
+        alpha, sigma = self.alpha_sigma(t, x_t)
+        shown = self.preconditioning.network_input(x_t, alpha, sigma)
+        F = self.score_network(shown, t, z)
+        return self.preconditioning.denoised(x_t, F, alpha, sigma)
+
+    def alpha_sigma(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Return alpha(t) and sigma(t), shaped to broadcast over rows of `like`."""
+        shape = (-1, *[1] * (like.ndim - 1))
+        return self.sde.alpha(t).view(shape), self.sde.sigma(t).view(shape)
+
+    def curve(self, x: Tensor, times: Tensor) -> Tensor:
+        """Codes of rows `x` at `times` ``(T,)``: ``(n, T, n_components)``.
+
+        A static encoder has one code, ``(n, 1, n_components)``.
+        """
+        if not self.time_conditioned:
+            codes = [self.encoder(x)]
+        elif hasattr(self.encoder, "trunk"):
+            h = self.encoder.trunk(x)
+            codes = [self.encoder.head(h, t[None]) for t in times]
+        else:
+            codes = [self.encoder(x, t.expand(len(x))) for t in times]
+        return torch.stack(codes, dim=1)[:, :, : self.n_components]
+
+    def check_shapes(self, x0: Tensor, seen: Tensor) -> None:
+        """Raise ValueError if a network gives another shape than it was asked for."""
+        t = torch.full((len(x0),), 0.5, device=x0.device)
+        n_outputs = self.outputs_per_component * self.n_components
+        outputs = self.outputs(seen, t)
+        _expect("encoder", self.encoder, outputs, (len(x0), n_outputs))
+        F = self.score_network(x0, t, outputs[:, : self.n_components])
+        _expect("score_network", self.score_network, F, tuple(x0.shape))
+
+
+class VariationalDiffusionModel(DiffusionModel):
+    """Denoising score matching with a probabilistic code (VDRL).
+
+    ``E`` gives mean and log-variance of ``z ~ N(mean, exp(log_variance))``;
+    the penalty is ``KL(E || N(0, I))`` in nats. The code of a row is its mean.
+    """
+
+    outputs_per_component = 2
+    penalty = "kl"
+
+    def code(self, x, t, generator):
+        mean, log_variance = self.outputs(x, t).chunk(2, dim=1)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        z = mean + (log_variance / 2).exp() * noise
+        return z, kl_divergence(mean, log_variance)
+
+
+def _expect(name, network, output, shape):
+    if tuple(output.shape) != shape:
+        raise ValueError(
+            f"{name} {type(network).__name__} gave an output of shape "
+            f"{tuple(output.shape)} for a batch of {shape[0]} rows; expected {shape}."
+        )

@@ -1,0 +1,58 @@
+"""Per-row losses, and the price at which a variational code collapses.
+
+All reduce over coordinates by the mean, so that a loss does not grow with the
+size of an image. The losses of a model are a dict of named parts, each a mean
+over the batch with its weight; training minimises their sum.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from diffrep.core.sde import SDE
+from diffrep.core.time_sampling import TimeSampling
+
+__all__ = ["collapse_limit", "kl_divergence", "l1_norm", "squared_error"]
+
+
+def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
+    """Mean over coordinates of the squared difference; ``(n, ...)`` to ``(n,)``."""
+    return (prediction - target).square().flatten(1).mean(1)
+
+
+def l1_norm(z: Tensor) -> Tensor:
+    """Mean over components of ``|z_j|``; ``(n, c)`` to ``(n,)``."""
+    return z.abs().mean(1)
+
+
+def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """``KL(N(mean, exp(log_variance)) || N(0, I))`` in nats; ``(n, c)`` to ``(n,)``."""
+    return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
+
+
+def collapse_limit(
+    sde: SDE, preconditioning, times: TimeSampling, time_conditioned: bool
+) -> float:
+    """Weight of the KL from which no code pays its price.
+
+    A code that reveals a little about Gaussian data of unit variance lowers
+    the loss at signal-to-noise ratio gamma by ``reward(gamma)`` per nat. A
+    static code earns the mean of that over the training times, one that
+    changes with t at best its largest value. Above the limit the prior is the
+    best code; data with strongly correlated coordinates tolerate more.
+
+    Returns
+    -------
+    limit : float
+        In units of the loss *summed* over coordinates, per nat.
+
+    References
+    ----------
+    The gain of a code follows from I-MMSE: Guo, Shamai and Verdu, "Mutual
+    Information and Minimum Mean-Square Error in Gaussian Channels", 2005.
+    """
+    u = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
+    gamma = sde.noise_to_signal(times.ppf(u)) ** -2
+    reward = preconditioning.reward(gamma)
+    return float(reward.max() if time_conditioned else reward.mean())

@@ -1,0 +1,72 @@
+r"""What the score network F is shown and asked for.
+
+With ``x_t = alpha x0 + sigma eps`` each scheme fixes the input of F, its
+target, and how an estimate of x0 is read off its output. The training loss is
+the squared error of F on its target, per coordinate.
+
+Arguments ``alpha`` and ``sigma`` broadcast against ``x0``, ``eps``, ``x_t``
+and ``F``, which have shape ``(n, ...)``; all in units of standardised data.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+__all__ = ["EDM", "PRECONDITIONINGS", "Plain"]
+
+
+class EDM:
+    """Input, target and output of unit variance at every noise level.
+
+    The preconditioning of Karras et al. (2022, table 1) for data of unit
+    variance, written for any alpha and sigma. F is asked for
+    ``-v = (sigma x0 - alpha eps) / sqrt(alpha^2 + sigma^2)``, which weighs the
+    squared error of x0 by ``(sigma^2 + alpha^2) / sigma^2``.
+    """
+
+    @staticmethod
+    def network_input(x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return x_t / (alpha**2 + sigma**2).sqrt()
+
+    @staticmethod
+    def target(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return (sigma * x0 - alpha * eps) / (alpha**2 + sigma**2).sqrt()
+
+    @staticmethod
+    def denoised(x_t: Tensor, F: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        power = alpha**2 + sigma**2
+        return alpha / power * x_t + sigma / power.sqrt() * F
+
+    @staticmethod
+    def reward(gamma: Tensor) -> Tensor:
+        """Fall of the loss per nat of a small Gaussian code, at each gamma."""
+        return 2 / (1 + gamma)
+
+
+class Plain:
+    """The paper's score loss with ``lambda = sigma^2``: F predicts eps.
+
+    Mittal et al. (2023); the input is x_t itself, so its scale grows with the
+    noise, and the reward of a code vanishes at high noise.
+    """
+
+    @staticmethod
+    def network_input(x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return x_t
+
+    @staticmethod
+    def target(x0: Tensor, eps: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return eps
+
+    @staticmethod
+    def denoised(x_t: Tensor, F: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return (x_t - sigma * F) / alpha
+
+    @staticmethod
+    def reward(gamma: Tensor) -> Tensor:
+        """Fall of the loss per nat of a small Gaussian code, at each gamma."""
+        return 2 * gamma / (1 + gamma) ** 2
+
+
+#: Names that the estimators accept for their parameter ``preconditioning``.
+PRECONDITIONINGS = {"edm": EDM, "none": Plain}

@@ -1,0 +1,124 @@
+"""Rows in their own dtype that become standardised float32 batches.
+
+An array, a memory map included, is never copied whole on a CPU: a batch is
+gathered by a slice of a permutation, standardised and cast. On an accelerator
+the standardised rows are moved there once, when they fit.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+__all__ = ["CLIP", "RowBatches", "Rows"]
+
+#: Standardised values beyond this many standard deviations are read as this,
+#: so that one wild entry can neither derail training nor overflow float32.
+CLIP = 10.0
+
+
+class Rows(Dataset):
+    """Rows of `X`, given out as float32 tensors ``(n, *data_shape)``.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n, n_features)
+        Any real dtype.
+    mean, scale : ndarray of shape (n_features,)
+        Rows are given out as ``(X - mean) / scale``, within +-`CLIP`.
+    data_shape : tuple of int
+        Shape of one row.
+    device : torch.device
+        Where batches go.
+    y : ndarray of shape (n,), optional
+        Class numbers, for an encoder that sees classes in place of rows.
+    index : ndarray of int, optional
+        Rows of `X` to use, all by default.
+    resident : bool
+        Whether to keep the standardised rows on a GPU, if half of its free
+        memory holds them.
+    """
+
+    def __init__(
+        self, X, mean, scale, data_shape, device, y=None, index=None, resident=False
+    ):
+        self.X = X
+        self.dtype = np.promote_types(X.dtype, np.float32)
+        self.mean = np.asarray(mean, self.dtype)
+        self.scale = np.asarray(scale, self.dtype)
+        self.data_shape = data_shape
+        self.device = torch.device(device)
+        self.y = y
+        self.index = index
+        self.resident = self._all_rows() if resident and self._fits() else None
+
+    def __len__(self):
+        return len(self.X) if self.index is None else len(self.index)
+
+    def __getitem__(self, chosen):
+        """Batch of the rows numbered by `chosen`, a slice or an array of int.
+
+        Returns
+        -------
+        x0, seen : Tensor
+            The rows, and what an encoder sees: the classes if there are any,
+            else the rows again.
+        """
+        if self.resident is None:
+            x = self._standardised(self._numbers(chosen))
+        elif isinstance(chosen, slice):
+            x = self.resident[chosen]
+        else:
+            x = self.resident[torch.from_numpy(chosen).to(self.device)]
+        if self.y is None:
+            return x, x
+        return x, torch.from_numpy(self.y[self._numbers(chosen)]).to(self.device)
+
+    def _numbers(self, chosen):
+        return chosen if self.index is None else self.index[chosen]
+
+    def _standardised(self, numbers):
+        rows = self.X[numbers].astype(self.dtype)
+        rows -= self.mean
+        rows /= self.scale
+        np.clip(rows, -CLIP, CLIP, out=rows)
+        rows = np.ascontiguousarray(rows, np.float32)
+        return torch.from_numpy(rows).view(-1, *self.data_shape).to(self.device)
+
+    def _fits(self):
+        if self.device.type != "cuda":
+            return False
+        free, _ = torch.cuda.mem_get_info(self.device)
+        return 4 * len(self) * self.X.shape[1] < free / 2
+
+    def _all_rows(self):
+        parts = np.array_split(np.arange(len(self)), 1 + len(self) // 8192)
+        return torch.cat([self._standardised(self._numbers(part)) for part in parts])
+
+
+class RowBatches:
+    """Batches of nearly equal size, in a new order each time it is iterated.
+
+    Parameters
+    ----------
+    rows : Rows
+    batch_size : int
+        Largest number of rows in a batch. The rows of an epoch are dealt out
+        evenly, so that no batch is much smaller and no row is left out.
+    order : callable, optional
+        ``order(n)`` gives the order of the rows of the next epoch; by default
+        they come as they are.
+    """
+
+    def __init__(self, rows, batch_size, order=np.arange):
+        self.rows = rows
+        self.batch_size = batch_size
+        self.order = order
+
+    def __len__(self):
+        return -(-len(self.rows) // self.batch_size)
+
+    def __iter__(self):
+        for index in np.array_split(self.order(len(self.rows)), len(self)):
+            yield self.rows[index]

@@ -1,0 +1,129 @@
+"""Score networks F(x_t, t, z).
+
+A score network is built by ``score_network(data_shape, n_components)`` and
+called with x_t of shape ``(n, *data_shape)``, t of shape ``(n,)`` and codes of
+shape ``(n, n_components)``; it returns the shape of x_t.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffrep.core.layers import (
+    Conv2d,
+    ConvBlock,
+    Linear,
+    ResidualBlock,
+    TimeEmbedding,
+    default_width,
+)
+
+__all__ = ["SCORE_NETWORKS", "MLPScoreNetwork", "UNet"]
+
+
+class MLPScoreNetwork(nn.Module):
+    """Residual MLP whose blocks are scaled and shifted by t and the code.
+
+    Parameters
+    ----------
+    data_shape : tuple of int
+        Shape of one row.
+    n_components : int
+        Length of the code.
+    width, n_blocks, condition_width : int
+        Sizes; `width` by default 128, or 512 for rows of 512 values or more.
+    """
+
+    def __init__(
+        self, data_shape, n_components, width=None, n_blocks=2, condition_width=64
+    ):
+        super().__init__()
+        n_features = math.prod(data_shape)
+        width = width or default_width(n_features)
+        self.time = TimeEmbedding(condition_width)
+        self.code = Linear(n_components, condition_width)
+        self.input = Linear(n_features, width)
+        self.blocks = nn.ModuleList(
+            ResidualBlock(width, condition_width) for _ in range(n_blocks)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.output = Linear(width, n_features)
+
+    def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        condition = F.silu(self.time(t) + self.code(z))
+        h = self.input(x_t.flatten(1))
+        for block in self.blocks:
+            h = block(h, condition)
+        return self.output(F.silu(self.norm(h))).view_as(x_t)
+
+
+class UNet(nn.Module):
+    """Small U-Net; the code enters every block and the bottleneck.
+
+    As in Mittal et al. (2023), the code joined to the time embedding is a bias
+    in every block, and a small MLP of both makes maps that are joined to the
+    bottleneck. Departures: no attention and no input pyramid.
+
+    Parameters
+    ----------
+    data_shape : tuple (channels, height, width)
+    n_components : int
+        Length of the code.
+    width : int
+        Channels at full resolution.
+    multipliers : tuple of int
+        Channels of each level, in units of `width`; each level halves the
+        side of the one before.
+    """
+
+    def __init__(self, data_shape, n_components, width=32, multipliers=(1, 2, 2)):
+        super().__init__()
+        channels = data_shape[0]
+        widths = [width * multiplier for multiplier in multipliers]
+        self.time = TimeEmbedding(4 * width)
+        self.code = Linear(n_components, 4 * width)
+        condition_width = 8 * width
+        self.input = Conv2d(channels, width, 3, padding=1)
+        self.down, self.halve = nn.ModuleList(), nn.ModuleList()
+        for before, after in zip([width, *widths], widths, strict=False):
+            self.down.append(ConvBlock(before, after, condition_width))
+            self.halve.append(Conv2d(after, after, 3, stride=2, padding=1))
+        self.n_low = 8
+        side = [-(-s // 2 ** len(widths)) for s in data_shape[1:]]
+        self.low_shape = (-1, self.n_low, *side)
+        self.low = nn.Sequential(
+            Linear(condition_width, 2 * width),
+            nn.SiLU(),
+            Linear(2 * width, self.n_low * math.prod(side)),
+        )
+        self.middle = ConvBlock(widths[-1] + self.n_low, widths[-1], condition_width)
+        self.up = nn.ModuleList()
+        channels_up = widths[-1]
+        for skip in reversed(widths):
+            self.up.append(ConvBlock(channels_up + skip, skip, condition_width))
+            channels_up = skip
+        self.norm = nn.GroupNorm(8, widths[0])
+        self.output = Conv2d(widths[0], channels, 3, padding=1)
+
+    def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        condition = F.silu(torch.cat([self.time(t), self.code(z)], dim=1))
+        h, skips = self.input(x_t), []
+        for block, halve in zip(self.down, self.halve, strict=True):
+            h = block(h, condition)
+            skips.append(h)
+            h = halve(h)
+        low = F.silu(self.low(condition)).view(self.low_shape)
+        h = self.middle(torch.cat([h, low], dim=1), condition)
+        for block in self.up:
+            skip = skips.pop()
+            h = F.interpolate(h, size=skip.shape[2:])
+            h = block(torch.cat([h, skip], dim=1), condition)
+        return self.output(F.silu(self.norm(h)))
+
+
+#: Names that the estimators accept for their parameter ``score_network``.
+SCORE_NETWORKS = {"mlp": MLPScoreNetwork, "unet": UNet}

@@ -1,0 +1,449 @@
+"""The diffusion estimators: DRL and VDRL."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from numbers import Real
+
+import numpy as np
+import torch
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted
+
+from diffrep._base import BaseRepresentation
+from diffrep._parts import noise_process, score_network_factory, time_density
+from diffrep._validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    check_rows,
+)
+from diffrep.core.device import Stream, generator
+from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
+from diffrep.core.objectives import collapse_limit, squared_error
+from diffrep.core.preconditioning import PRECONDITIONINGS
+from diffrep.core.score_networks import SCORE_NETWORKS
+from diffrep.core.sde import SDE, SDES
+from diffrep.core.time_sampling import TIME_SAMPLINGS
+from diffrep.exceptions import CodeCollapseWarning
+
+__all__ = ["DiffusionRepresentation", "VariationalDiffusionRepresentation"]
+
+#: Noise-to-signal ratios sigma / alpha at which `score` denoises.
+SCORE_RATIOS = np.geomspace(0.1, 10, 8, dtype=np.float32)
+SCORE_BATCH = 256
+
+
+class _BaseDiffusion(BaseRepresentation):
+    """What DRL and VDRL share: noise, score network, score."""
+
+    _parameter_constraints: dict = {
+        **BaseRepresentation._parameter_constraints,
+        "score_network": [StrOptions(set(SCORE_NETWORKS)), callable],
+        "sde": [StrOptions(set(SDES)), SDE],
+        "preconditioning": [StrOptions(set(PRECONDITIONINGS))],
+        "time_sampling": [
+            StrOptions(set(TIME_SAMPLINGS)),
+            Interval(Real, 0, 1, closed="both"),
+            HasMethods("ppf"),
+        ],
+        "code_dropout": [Interval(Real, 0, 1, closed="both")],
+    }
+
+    def __init__(
+        self,
+        n_components,
+        *,
+        score_network,
+        sde,
+        preconditioning,
+        time_sampling,
+        code_dropout,
+        **shared,
+    ):
+        super().__init__(n_components, **shared)
+        self.score_network = score_network
+        self.sde = sde
+        self.preconditioning = preconditioning
+        self.time_sampling = time_sampling
+        self.code_dropout = code_dropout
+
+    def score(self, X, y=None):
+        """How well rows are denoised with their codes; higher is better.
+
+        The mean squared error of the estimate of x0 on standardised data,
+        negated, over eight signal-to-noise ratios from 100 to 0.01 with fixed
+        noise. The same measure whatever `sde`, `preconditioning`,
+        `time_sampling` and `augment`, so that searches can compare these. It
+        favours more components and says little about downstream accuracy.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,), optional
+            Ignored, except with ``encoder="class"``.
+
+        Returns
+        -------
+        score : float
+            Between minus infinity and 0; about -0.5 for white noise denoised
+            without a code.
+        """
+        check_is_fitted(self)
+        X = check_rows(self, X, reset=False)
+        rows, model = self._rows(X, self._class_numbers(X, y)), self.net_.module_
+        draws = generator(0, Stream.SCORE, device=self.net_.device)
+        times = model.sde.time_at(torch.tensor(SCORE_RATIOS, device=self.net_.device))
+        total = 0.0
+        with torch.inference_mode(), self.net_.autocast():
+            for batch in gen_batches(len(X), SCORE_BATCH):
+                x0, seen = rows[batch]
+                eps = torch.randn(x0.shape, generator=draws, device=x0.device)
+                curves = model.curve(seen, times).expand(-1, len(times), -1)
+                for t, z in zip(times, curves.unbind(1), strict=True):
+                    t = t.expand(len(x0))
+                    alpha, sigma = model.alpha_sigma(t, x0)
+                    x0hat = model.denoised(alpha * x0 + sigma * eps, t, z)
+                    total += float(squared_error(x0hat, x0).sum())
+        return -total / (len(X) * len(times))
+
+    def _times(self):
+        return time_density(self.time_sampling, noise_process(self.sde))
+
+    def _builds_own_networks(self):
+        return super()._builds_own_networks() or callable(self.score_network)
+
+    def _diffusion_arguments(self, data_shape):
+        """Arguments of a diffusion model but for the weight of its penalty."""
+        return {
+            "score_network": score_network_factory(self.score_network, data_shape),
+            "sde": noise_process(self.sde),
+            "preconditioning": PRECONDITIONINGS[self.preconditioning],
+            "times": self._times(),
+            "code_dropout": self.code_dropout,
+        }
+
+
+class DiffusionRepresentation(_BaseDiffusion):
+    r"""Codes from denoising: diffusion based representation learning (DRL).
+
+    An encoder and a score network are trained together to denoise
+
+        x_t = alpha(t) x0 + sigma(t) eps,    eps ~ N(0, I),
+
+    given the code ``z = E(x0)``, or ``z = E(x0, t)`` if `t_grid` is not None.
+    The code learns what the noise washed out.
+
+    Parameters
+    ----------
+    n_components : int, default=32
+        Length of the code.
+    t_grid : None, int or array-like of shape (T,), default=None
+        None trains a static code. Anything else trains a code that depends on
+        t, and says at which times `transform` reads it: an int T means the
+        (i - 1/2)/T quantiles of the training density of t. The grid does not
+        influence the training.
+    image_shape : tuple (channels, height, width), default=None
+        Shape of the images that were flattened into the rows; None for tables.
+    encoder : {"auto", "mlp", "conv", "wide_resnet", "class"} or callable, \
+            default="auto"
+        "auto" is "conv" for images and "mlp" for tables. "class" codes the
+        label of a row instead of the row: conditional score matching, which
+        needs y. A callable ``(data_shape, n_outputs, time_conditioned)``
+        gives an ``nn.Module`` of your own with forward ``(x)``, or ``(x, t)``
+        if time-conditioned; see the developer guide.
+    score_network : {"mlp", "unet"} or callable, default="mlp"
+        "unet" is for images. A callable ``(data_shape, n_components)`` gives
+        an ``nn.Module`` of your own with forward ``(x_t, t, z)``.
+    time_conditioning : {"late", "full"}, default="late"
+        How t enters the built-in encoders: "late" chooses among features of
+        several scales, so that 16 codes cost hardly more than one; "full"
+        enters every block, as in the paper.
+    sde : {"ve", "vp", "subvp"} or SDE, default="ve"
+        Noise process, in units of the standardised data.
+    preconditioning : {"edm", "none"}, default="edm"
+        "edm" gives the score network inputs and targets of unit variance at
+        every noise level; "none" is the paper's score loss.
+    time_sampling : {"uniform", "high_noise", "log_normal"}, float or object \
+            with ppf, default="log_normal"
+        Density of the training times. It sets the level of detail that the
+        code holds: the more noise, the coarser. "high_noise" draws
+        sigma / alpha uniformly, "log_normal" its logarithm from a normal
+        density; a float trains at one time; an object, such as
+        ``scipy.stats.beta(3, 1)``, is drawn from through its ``ppf``.
+    augment : {"auto", "image", "gaussian", "table"}, callable or None, \
+            default="auto"
+        Random views: the encoder is shown a view of the row that is denoised.
+        "image" are small affine maps, "table" replaces features by those of
+        other rows, "gaussian" adds noise; "auto" is "image" or "table". A
+        callable ``(x, generator)`` maps a batch ``(n, *data_shape)`` of
+        standardised data to another.
+    l1_weight : float, default=1e-3
+        Weight of the mean absolute value of the code against the mean squared
+        error of a coordinate.
+    code_dropout : float, default=0.1
+        Share of rows that are denoised with a learned null code instead of
+        theirs; 1.0 is unconditional score matching.
+    max_epochs : int or "auto", default="auto"
+        "auto" trains about 800 steps, at least 10 and at most 500 epochs.
+    batch_size : int, default=256
+        Largest number of rows in a training step.
+    lr : float, default=2e-3
+        Largest learning rate of AdamW; linear warm-up, then cosine decay.
+    early_stopping : bool, default=False
+        Whether to hold out rows, stop when their loss no longer falls, and
+        keep the best weights.
+    validation_fraction : float, default=0.1
+        Share of rows held out by `early_stopping`.
+    n_iter_no_change : int, default=10
+        Epochs without improvement after which `early_stopping` stops.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of an earlier `fit`.
+    callbacks : list of skorch callbacks, default=None
+        Copied and passed on to skorch.
+    device : str, default="auto"
+        "auto" is the environment variable DIFFREP_DEVICE, else cuda, mps or
+        cpu, the first there is.
+    precision : {"float32", "bf16"}, default="float32"
+        "bf16" runs the networks under torch's autocast.
+    verbose : int, default=0
+        1 shows progress bars in `fit` and `transform`.
+    random_state : int, RandomState instance or None, default=None
+        Seed of everything that is random. None draws a fresh seed; numpy's
+        and torch's global generators are neither read nor changed.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The trained net; ``net_.module_`` holds ``encoder`` and
+        ``score_network``, their weights averaged over the training.
+    history_ : DataFrame of shape (n_iter_, ...)
+        Losses, learning rate and seconds of every epoch.
+    n_iter_ : int
+        Number of epochs trained.
+    t_grid_ : ndarray of shape (T,) or None
+        Times that `transform` reads.
+    mean_, scale_ : ndarray of shape (n_features,)
+        Standardisation of the rows; one per channel on images. Standardised
+        values beyond 10 standard deviations are read as 10.
+    classes_, class_codes_ : ndarray
+        With ``encoder="class"``: the labels, and their codes of shape
+        (n_classes, T, n_components), T = 1 for static codes.
+    n_features_in_ : int
+        Number of features seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if `fit` was given a data frame with text names.
+
+    See Also
+    --------
+    VariationalDiffusionRepresentation : The same with a probabilistic code.
+
+    References
+    ----------
+    Mittal, Abstreiter, Bauer, Schoelkopf, Mehrjou, "Diffusion Based
+    Representation Learning", ICML 2023, arXiv 2105.14257.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from diffrep import DiffusionRepresentation
+    >>> X, _ = load_digits(return_X_y=True)
+    >>> rep = DiffusionRepresentation(
+    ...     n_components=8, image_shape=(1, 8, 8), max_epochs=2, random_state=0
+    ... )
+    >>> rep.fit(X).transform(X).shape
+    (1797, 8)
+    """
+
+    _parameter_constraints: dict = {
+        **_BaseDiffusion._parameter_constraints,
+        "l1_weight": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components=32,
+        *,
+        t_grid=None,
+        image_shape=None,
+        encoder="auto",
+        score_network="mlp",
+        time_conditioning="late",
+        sde="ve",
+        preconditioning="edm",
+        time_sampling="log_normal",
+        augment="auto",
+        l1_weight=1e-3,
+        code_dropout=0.1,
+        max_epochs="auto",
+        batch_size=256,
+        lr=2e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="float32",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            n_components,
+            t_grid=t_grid,
+            image_shape=image_shape,
+            encoder=encoder,
+            score_network=score_network,
+            time_conditioning=time_conditioning,
+            sde=sde,
+            preconditioning=preconditioning,
+            time_sampling=time_sampling,
+            augment=augment,
+            code_dropout=code_dropout,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.l1_weight = l1_weight
+
+    def _model(self, data_shape):
+        arguments = self._diffusion_arguments(data_shape)
+        return DiffusionModel, {**arguments, "penalty_weight": self.l1_weight}
+
+
+class VariationalDiffusionRepresentation(_BaseDiffusion):
+    r"""Codes from denoising with a probabilistic encoder (VDRL).
+
+    As :class:`DiffusionRepresentation`, but the encoder gives mean and variance
+    of ``z ~ N(mean, diag(variance))`` and ``KL(E(z | x0) || N(0, I))`` is the
+    penalty. `transform` gives the mean.
+
+    Parameters
+    ----------
+    kl_weight : float, default=0.01
+        Weight of the KL as a fraction of the limit from which on no code pays
+        its price, computed for white data of unit variance from `sde`,
+        `preconditioning` and `time_sampling`; see
+        :func:`diffrep.core.objectives.collapse_limit`. The loss is
+        ``mean squared error + kl_weight * limit * KL / n_features``, KL in
+        nats. A warning is given from 1 on.
+    n_components, t_grid, image_shape, encoder, score_network, \
+            time_conditioning, sde, preconditioning, time_sampling, augment, \
+            code_dropout, max_epochs, batch_size, lr, early_stopping, \
+            validation_fraction, n_iter_no_change, warm_start, callbacks, \
+            device, precision, verbose, random_state
+        As for :class:`DiffusionRepresentation`. An encoder of your own is
+        asked for ``2 * n_components`` outputs, the means first, then the
+        logarithms of the variances.
+
+    Attributes
+    ----------
+    net_, history_, n_iter_, t_grid_, mean_, scale_, classes_, class_codes_, \
+            n_features_in_, feature_names_in_
+        As for :class:`DiffusionRepresentation`.
+
+    References
+    ----------
+    Mittal, Abstreiter, Bauer, Schoelkopf, Mehrjou, "Diffusion Based
+    Representation Learning", ICML 2023, arXiv 2105.14257.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from diffrep import VariationalDiffusionRepresentation
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> rep = VariationalDiffusionRepresentation(
+    ...     n_components=4, t_grid=[0.4, 0.6], max_epochs=2, random_state=0
+    ... )
+    >>> rep.fit_transform(X).shape
+    (178, 8)
+    """
+
+    _parameter_constraints: dict = {
+        **_BaseDiffusion._parameter_constraints,
+        "kl_weight": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components=32,
+        *,
+        t_grid=None,
+        image_shape=None,
+        encoder="auto",
+        score_network="mlp",
+        time_conditioning="late",
+        sde="ve",
+        preconditioning="edm",
+        time_sampling="log_normal",
+        augment="auto",
+        kl_weight=0.01,
+        code_dropout=0.1,
+        max_epochs="auto",
+        batch_size=256,
+        lr=2e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="float32",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            n_components,
+            t_grid=t_grid,
+            image_shape=image_shape,
+            encoder=encoder,
+            score_network=score_network,
+            time_conditioning=time_conditioning,
+            sde=sde,
+            preconditioning=preconditioning,
+            time_sampling=time_sampling,
+            augment=augment,
+            code_dropout=code_dropout,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.kl_weight = kl_weight
+
+    def _model(self, data_shape):
+        if self.kl_weight >= 1:
+            warnings.warn(
+                f"kl_weight={self.kl_weight} is at or above 1, the limit from which no "
+                "code pays the price of its KL: expect a code that carries nothing. "
+                "Use a smaller fraction, such as 0.01.",
+                CodeCollapseWarning,
+                stacklevel=2,
+            )
+        arguments = self._diffusion_arguments(data_shape)
+        limit = collapse_limit(
+            arguments["sde"],
+            arguments["preconditioning"],
+            arguments["times"],
+            time_conditioned=self.t_grid is not None,
+        )
+        weight = self.kl_weight * limit / math.prod(data_shape)
+        return VariationalDiffusionModel, {**arguments, "penalty_weight": weight}
