@@ -382,7 +382,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             lr=self.lr,
             batch_size=self.batch_size,
         )
-        self.net_.partial_fit((train, valid))
+        self.net_.initialize_callbacks().partial_fit((train, valid))
         self.net_.module_.eval()
         self.history_ = pd.DataFrame(self.net_.history.to_list()).drop(
             columns="batches"

@@ -30,11 +30,16 @@ __all__ = [
 
 CHUNK = 8192
 
+_ENCODE_TEXT = (
+    "Turn text into numbers before this step, for instance by a OneHotEncoder in a "
+    "ColumnTransformer."
+)
+
 #: What to do about data that scikit-learn refuses, by a phrase of its message.
 REMEDIES = {
     "contains infinity": "Replace infinite values before this step, or drop the rows.",
-    "could not convert string": "Turn text into numbers before this step, for instance "
-    "by a OneHotEncoder in a ColumnTransformer.",
+    "could not convert string": _ENCODE_TEXT,
+    "arrays of bytes/strings": _ENCODE_TEXT,
     "0 sample(s)": "Pass at least two rows.",
     "0 feature(s)": "Pass at least one column.",
 }

@@ -5,7 +5,7 @@ logistic regression then learns from the labelled ones. Test rows are never
 seen before they are predicted. Printed are means over splits, and after the
 sign the standard deviation over splits.
 
-    python examples/demo.py [--jobs 2] [--splits 3]
+    python examples/demo.py [--jobs 2] [--splits 3] [--quick]
 """
 
 import argparse
@@ -84,7 +84,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--jobs", type=int, default=2, help="fits at a time")
     parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--quick", action="store_true", help="one epoch, to try it out")
     arguments = parser.parse_args()
+
+    if arguments.quick:
+        for representation in REPRESENTATIONS.values():
+            if "max_epochs" in representation.get_params():
+                representation.set_params(max_epochs=1)
 
     start = time.perf_counter()
     tasks = [

@@ -1,0 +1,46 @@
+"""Options and fixtures of the whole suite."""
+
+import os
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--device",
+        default="cpu",
+        help="device on which estimators train: cpu, cuda, cuda:1, mps, auto",
+    )
+
+
+def pytest_configure(config):
+    # Also seen by worker processes and by the scripts that tests start.
+    os.environ["DIFFREP_DEVICE"] = config.getoption("--device")
+
+
+@pytest.fixture(autouse=True)
+def global_generators_untouched():
+    """No test may read or move the global generators of torch and numpy."""
+    torch_state = torch.get_rng_state()
+    numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
+    yield
+    assert torch.equal(torch.get_rng_state(), torch_state)
+    np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Rows and labels of 400 of scikit-learn's digits."""
+    X, y = load_digits(return_X_y=True)
+    return X[:400], y[:400]
+
+
+@pytest.fixture
+def table():
+    """Ninety rows of eight features in three classes."""
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    return rng.normal(size=(90, 8)) + 2 * y[:, None], y

@@ -1,0 +1,371 @@
+"""Behaviour of the two diffusion estimators."""
+
+import numpy as np
+import pytest
+import scipy.stats
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import train_test_split
+from skorch.callbacks import Callback
+from torch import nn
+
+from diffrep import (
+    SDE,
+    VE,
+    DiffusionRepresentation,
+    SubVP,
+    VariationalDiffusionRepresentation,
+)
+from diffrep.exceptions import CodeCollapseWarning
+
+BOTH = pytest.mark.parametrize(
+    "estimator", [DiffusionRepresentation, VariationalDiffusionRepresentation]
+)
+QUICK = {"n_components": 4, "max_epochs": 3, "random_state": 0}
+
+
+def weights(rep):
+    return list(rep.net_.module_.state_dict().values())
+
+
+def same_weights(rep, other):
+    pairs = zip(weights(rep), weights(other), strict=True)
+    return all(torch.equal(a, b) for a, b in pairs)
+
+
+@BOTH
+def test_learns_more_than_raw_pixels_from_few_labels(estimator):
+    X, y = load_digits(return_X_y=True)
+    X, X_test, y, y_test = train_test_split(X, y, test_size=0.4, random_state=0)
+    rep = estimator(image_shape=(1, 8, 8), random_state=0, max_epochs=100).fit(X)
+
+    def accuracy(features, features_test):
+        classifier, scale = LogisticRegression(max_iter=5000), features.std()
+        scores = [
+            classifier.fit(features[i] / scale, y[i]).score(
+                features_test / scale, y_test
+            )
+            for i in np.split(np.arange(1000), 20)  # 50 labels each
+        ]
+        return np.mean(scores)
+
+    codes, codes_test = rep.transform(X), rep.transform(X_test)
+    assert accuracy(codes, codes_test) > accuracy(X, X_test) + 0.02
+
+
+@BOTH
+def test_grid_does_not_influence_training(estimator, table):
+    X, _ = table
+    reps = [estimator(**QUICK, t_grid=grid).fit(X) for grid in (1, 5, [0.1, 0.9])]
+    assert same_weights(reps[0], reps[1])
+    assert same_weights(reps[0], reps[2])
+    assert not same_weights(reps[0], clone(reps[0]).set_params(random_state=1).fit(X))
+
+
+def test_integer_grid_reads_quantiles_of_the_training_density(table):
+    X, _ = table
+    beta = scipy.stats.beta(3, 1)
+    rep = DiffusionRepresentation(**QUICK, time_sampling=beta, t_grid=4).fit(X)
+    np.testing.assert_allclose(rep.t_grid_, beta.ppf([1 / 8, 3 / 8, 5 / 8, 7 / 8]))
+    rep = DiffusionRepresentation(**QUICK, time_sampling="high_noise", t_grid=2).fit(X)
+    sigma = VE().sigma(torch.from_numpy(rep.t_grid_))
+    np.testing.assert_allclose(sigma, [0.01 + 49.99 / 4, 0.01 + 49.99 * 3 / 4])
+
+
+def test_transform_stacks_encode_time_by_time(table):
+    X, _ = table
+    rep = DiffusionRepresentation(**QUICK, t_grid=[0.2, 0.8]).fit(X)
+    curve = rep.encode(X, [0.2, 0.5, 0.8])
+    assert curve.shape == (90, 3, 4)
+    assert curve.dtype == np.float32
+    stacked = np.hstack([curve[:, 0], curve[:, 2]])
+    np.testing.assert_array_equal(rep.transform(X), stacked)
+    assert not np.allclose(curve[:, 0], curve[:, 2])
+    np.testing.assert_array_equal(rep.encode(X, 0.5), curve[:, 1:2])
+
+
+def test_times_below_the_smallest_are_read_as_it(table):
+    X, _ = table
+    rep = DiffusionRepresentation(**QUICK, t_grid=[0.0, 1.0]).fit(X)
+    assert rep.t_grid_.tolist() == [1e-5, 1.0]
+    np.testing.assert_array_equal(rep.encode(X, 0.0), rep.encode(X, 1e-5))
+    assert rep.set_params(sde="vp").fit(X).t_grid_.tolist() == [1e-3, 1.0]
+
+
+def test_new_grid_acts_at_the_next_fit(table):
+    X, _ = table
+    rep = DiffusionRepresentation(**QUICK, t_grid=2).fit(X)
+    codes = rep.transform(X)
+    rep.set_params(t_grid=[0.5])
+    np.testing.assert_array_equal(rep.transform(X), codes)
+    assert rep.fit(X).transform(X).shape == (90, 4)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {},
+        {"t_grid": 3},
+        {"image_shape": (1, 2, 4), "encoder": "conv"},
+        {"image_shape": (1, 2, 4), "encoder": "wide_resnet", "t_grid": 2},
+        {"time_conditioning": "full", "t_grid": 2},
+        {"precision": "bf16"},
+    ],
+    ids=str,
+)
+def test_code_of_a_row_depends_on_that_row_alone(table, parameters):
+    X, _ = table
+    X = np.vstack([X, X + 1, X - 1])
+    rep = DiffusionRepresentation(**QUICK | {"max_epochs": 1}, **parameters).fit(X)
+    codes = rep.transform(X)
+    order = np.random.default_rng(0).permutation(len(X))
+    np.testing.assert_array_equal(rep.transform(X[order]), codes[order])
+    for i in (0, 127, 128, 269):
+        np.testing.assert_array_equal(rep.transform(X[i : i + 1])[0], codes[i])
+
+
+@BOTH
+def test_same_seed_same_bits(estimator, table):
+    X, _ = table
+    rep = estimator(**QUICK, t_grid=2, early_stopping=True)
+    first = rep.fit(X).transform(X)
+    np.testing.assert_array_equal(clone(rep).fit(X).transform(X), first)
+    np.testing.assert_array_equal(rep.fit(X).transform(X), first)
+    drawn = clone(rep).set_params(random_state=np.random.RandomState(3))
+    assert not np.array_equal(drawn.fit(X).transform(X), drawn.fit(X).transform(X))
+
+
+def test_score_measures_any_setting_alike():
+    # White noise denoised without help: the error at each ratio r is
+    # r^2 / (1 + r^2), and the eight ratios are symmetric about 1.
+    X = np.random.default_rng(0).normal(size=(2000, 6))
+    blind = {"code_dropout": 1.0, "random_state": 0, "batch_size": 500, "lr": 5e-3}
+    for parameters in (
+        {"sde": "ve"},
+        {"sde": "vp"},
+        {"sde": "subvp", "augment": None, "time_sampling": "uniform"},
+    ):
+        rep = DiffusionRepresentation(1, max_epochs=60, **blind, **parameters).fit(X)
+        rep.net_.module_.null_code.data.zero_()
+        score = rep.score(X)
+        assert score == rep.score(X)
+        assert score == pytest.approx(-0.5, abs=0.05)
+
+
+def test_score_rises_with_what_the_code_can_hold(table):
+    X, _ = table
+    parameters = {"random_state": 0, "max_epochs": 150, "augment": None}
+    narrow, wide = (
+        DiffusionRepresentation(c, **parameters).fit(X).score(X) for c in (1, 8)
+    )
+    assert narrow < wide - 0.03 < 0
+
+
+def test_early_stopping_keeps_the_best_weights(table):
+    X, _ = table
+    parameters = {"early_stopping": True, "n_iter_no_change": 3, "lr": 0.01}
+    rep = DiffusionRepresentation(
+        random_state=0, max_epochs=400, callbacks=[Recorder()], **parameters
+    ).fit(X)
+    losses = rep.history_["valid_loss"]
+    best = int(losses.argmin())
+    assert rep.n_iter_ == len(losses) < 400
+    # skorch counts an epoch as better from a relative gain of 1e-4 on
+    assert rep.n_iter_ - 1 - best <= 3
+    _, recorder = rep.net_.callbacks_[1]
+    recorded = recorder.weights[best]
+    assert all(torch.equal(a, b) for a, b in zip(recorded, weights(rep), strict=True))
+
+
+class Recorder(Callback):
+    """Keeps the weights of every epoch."""
+
+    def initialize(self):
+        self.weights = []
+        return self
+
+    def on_epoch_end(self, net, **kwargs):
+        state = net.module_.state_dict().values()
+        self.weights.append([tensor.clone() for tensor in state])
+
+
+class StopAfter(Callback):
+    """Ends a training as callbacks of skorch do."""
+
+    def __init__(self, epochs):
+        self.epochs = epochs
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.epochs:
+            raise KeyboardInterrupt
+
+
+def test_callbacks_are_copied_and_run(table):
+    X, _ = table
+    callback = StopAfter(2)
+    rep = DiffusionRepresentation(max_epochs=9, callbacks=[callback]).fit(X)
+    assert rep.n_iter_ == 2
+    assert vars(callback) == {"epochs": 2}
+
+
+def test_warm_start_goes_on(table):
+    X, _ = table
+    cold = DiffusionRepresentation(random_state=0, max_epochs=40).fit(X)
+    warm = clone(cold).set_params(warm_start=True).fit(X)
+    assert same_weights(cold, warm)
+    end = warm.history_["train_loss"].iloc[-1]
+    warm.fit(X)
+    assert warm.n_iter_ == 80
+    assert warm.history_["train_loss"].iloc[-1] < end
+
+
+def test_partial_fit_learns_epoch_by_epoch(table):
+    X, _ = table
+    rep = DiffusionRepresentation(random_state=0)
+    for _ in range(60):
+        rep.partial_fit(X)
+    losses = rep.history_["train_loss"]
+    assert rep.n_iter_ == 60
+    assert losses[-5:].mean() < 0.8 * losses[:5].mean()
+    mean = rep.mean_.copy()
+    rep.partial_fit(X + 5)
+    np.testing.assert_array_equal(rep.mean_, mean)
+
+
+def test_l1_weight_shrinks_the_code(table):
+    X, _ = table
+    free, priced = (
+        DiffusionRepresentation(**QUICK | {"max_epochs": 80}, l1_weight=w)
+        .fit(X)
+        .transform(X)
+        for w in (0.0, 1.0)
+    )
+    assert np.abs(priced).mean() < 0.3 * np.abs(free).mean()
+
+
+def test_kl_weight_above_its_limit_collapses_the_code():
+    X = np.random.default_rng(0).normal(size=(1000, 4))  # white, unit variance
+    parameters = {"random_state": 0, "max_epochs": 150, "augment": None, "lr": 5e-3}
+    alive = VariationalDiffusionRepresentation(4, kl_weight=0.05, **parameters).fit(X)
+    rep = VariationalDiffusionRepresentation(4, kl_weight=1.2, **parameters)
+    with pytest.warns(CodeCollapseWarning, match=r"kl_weight=1\.2"):
+        dead = rep.fit(X)
+    assert dead.transform(X).std(axis=0).max() < 0.1
+    assert alive.transform(X).std(axis=0).min() > 0.5
+
+
+def test_code_dropout_of_one_trains_no_encoder(table):
+    X, _ = table
+    parameters = {"code_dropout": 1.0, "random_state": 0, "l1_weight": 0.0}
+    rep = DiffusionRepresentation(max_epochs=1, **parameters).fit(X)
+    longer = DiffusionRepresentation(max_epochs=20, **parameters).fit(X)
+    # only weight decay acts on it
+    a, b = (r.net_.module_.encoder.backbone.input.weight for r in (rep, longer))
+    assert torch.allclose(a, b, rtol=1e-2, atol=1e-4)
+    a, b = (r.net_.module_.score_network.output.weight for r in (rep, longer))
+    assert not torch.allclose(a, b, rtol=1e-1, atol=1e-3)
+
+
+def test_class_encoder_matches_conditional_score_matching(table):
+    X, y = table
+    labels = np.array(["red", "green", "blue"])[y]
+    rep = DiffusionRepresentation(**QUICK | {"max_epochs": 200}, encoder="class")
+    rep.fit(X, labels)
+    assert rep.classes_.tolist() == ["blue", "green", "red"]
+    assert rep.class_codes_.shape == (3, 1, 4)
+    # Labels help to denoise, and those of other rows harm.
+    assert rep.score(X, labels) > rep.score(X, np.roll(labels, 1)) + 0.02
+    with pytest.raises(ValueError, match="class_codes_"):
+        rep.transform(X)
+    with pytest.raises(ValueError, match="pass y"):
+        rep.fit(X)
+    static = rep.set_params(encoder="auto").fit(X)
+    assert static.transform(X).shape == (90, 4)
+    assert not hasattr(static, "class_codes_")
+
+
+class Cosine(SDE):
+    """A process of the user's own: only alpha and sigma."""
+
+    def alpha(self, t):
+        return torch.cos(1.5 * t)
+
+    def sigma(self, t):
+        return torch.sin(1.5 * t)
+
+
+@pytest.mark.parametrize(
+    "sde", [Cosine(), VE(sigma_max=10.0), SubVP()], ids=["own", "ve", "subvp"]
+)
+@pytest.mark.parametrize("time_sampling", ["uniform", "high_noise", "log_normal", 0.4])
+def test_any_process_trains_with_any_times(table, sde, time_sampling):
+    X, _ = table
+    rep = DiffusionRepresentation(
+        **QUICK | {"max_epochs": 60}, sde=sde, time_sampling=time_sampling, t_grid=1
+    ).fit(X)
+    losses = rep.history_["train_denoising"]
+    assert losses.iloc[-5:].mean() < losses.iloc[:5].mean()
+
+
+class Linear(nn.Module):
+    """An encoder of the user's own, with a start fitted to the data."""
+
+    def __init__(self, data_shape, n_outputs, time_conditioned):
+        super().__init__()
+        self.map = nn.Linear(data_shape[0] + time_conditioned, n_outputs)
+
+    def forward(self, x, t=None):
+        return self.map(x if t is None else torch.cat([x, t[:, None]], dim=1))
+
+    def initialize(self, X, generator):
+        self.seen = X.shape
+        with torch.no_grad():
+            self.map.weight.normal_(generator=generator)
+
+
+class Bilinear(nn.Module):
+    """A score network of the user's own."""
+
+    def __init__(self, data_shape, n_components):
+        super().__init__()
+        self.map = nn.Linear(data_shape[0] + n_components + 1, data_shape[0])
+
+    def forward(self, x_t, t, z):
+        return self.map(torch.cat([x_t, t[:, None], z], dim=1))
+
+
+@BOTH
+@pytest.mark.parametrize("t_grid", [None, 3])
+def test_networks_of_the_users_own(estimator, t_grid, table):
+    X, _ = table
+    rep = estimator(**QUICK, encoder=Linear, score_network=Bilinear, t_grid=t_grid)
+    codes = rep.fit(X).transform(X)
+    assert rep.net_.module_.encoder.seen == (90, 8)
+    assert codes.shape == (90, 4 if t_grid is None else 12)
+    np.testing.assert_array_equal(clone(rep).fit(X).transform(X), codes)
+
+
+def test_memory_map_is_not_copied_whole(tmp_path):
+    rows = np.random.default_rng(0).integers(0, 256, (3000, 3 * 8 * 8), dtype=np.uint8)
+    rows.tofile(tmp_path / "rows")
+    X = np.memmap(tmp_path / "rows", np.uint8, "r", shape=rows.shape)
+    rep = DiffusionRepresentation(
+        **QUICK | {"max_epochs": 1}, image_shape=(3, 8, 8)
+    ).fit(X)
+    np.testing.assert_array_equal(rep.transform(X), rep.transform(rows))
+    channels = rows.reshape(3000, 3, 64).astype(float)
+    np.testing.assert_allclose(rep.mean_[::64], channels.mean((0, 2)))
+    np.testing.assert_allclose(rep.scale_[::64], channels.std((0, 2)))
+
+
+def test_progress_bars_only_when_asked(table, capsys):
+    X, _ = table
+    DiffusionRepresentation(**QUICK).fit_transform(X)
+    assert capsys.readouterr() == ("", "")
+    DiffusionRepresentation(**QUICK, verbose=1).fit_transform(X)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "fit" in shown.err
+    assert "transform" in shown.err

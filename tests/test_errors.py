@@ -1,0 +1,163 @@
+"""Wrong input: each message says what was received and what to do."""
+
+import numpy as np
+import pytest
+import scipy.sparse
+import scipy.stats
+import torch
+from torch import nn
+
+from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep.exceptions import DivergenceError
+
+QUICK = {"n_components": 2, "max_epochs": 1, "random_state": 0}
+X = np.random.default_rng(0).normal(size=(40, 6))
+
+
+def with_entry(value):
+    return np.where(np.arange(240).reshape(40, 6) == 7, value, X)
+
+
+BAD_ROWS = {
+    "NaN": (with_entry(np.nan), "contains NaN(.|\n)*imputer"),
+    "inf": (with_entry(np.inf), "contains infinity.*Replace infinite values"),
+    "huge": (with_entry(1e300), "magnitude 1e.300.*Rescale"),
+    "text": (X.astype(str) + "a", "strings(.|\n)*OneHotEncoder"),
+    "no rows": (X[:0], r"0 sample\(s\).*at least two rows"),
+    "one row": (X[:1], "n_samples=1.*at least 2 rows"),
+    "no columns": (X[:, :0], r"0 feature\(s\).*at least one column"),
+    "one dimension": (X[0], "Expected 2D array(.|\n)*Reshape"),
+    "images": (X.reshape(40, 1, 2, 3), r"shape \(40, 1, 2, 3\).*reshape.*image_shape"),
+    "complex": (X + 1j, "Complex data not supported"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_ROWS)
+def test_rows_that_cannot_be_used(name):
+    rows, message = BAD_ROWS[name]
+    with pytest.raises(ValueError, match=message):
+        DiffusionRepresentation(**QUICK).fit(rows)
+
+
+def test_sparse_rows():
+    with pytest.raises(TypeError, match=r"sparse csr_array.*TruncatedSVD"):
+        DiffusionRepresentation(**QUICK).fit(scipy.sparse.csr_array(X))
+
+
+class WrongWidth(nn.Module):
+    def __init__(self, *arguments):
+        super().__init__()
+
+    def forward(self, x, *arguments):
+        return x[:, :1]
+
+
+BAD_PARAMETERS = {
+    "no components": ({"n_components": 0}, "'n_components'.*Got 0"),
+    "half a component": ({"n_components": 1.5}, r"'n_components'.*Got 1\.5"),
+    "unknown sde": ({"sde": "vx"}, "'sde'.*'subvp'.*Got 'vx'"),
+    "time beyond one": ({"t_grid": [0.5, 1.5]}, r"t_grid holds 1\.5; times lie in"),
+    "no time": ({"t_grid": []}, r"t_grid=\[\] must be"),
+    "time that is none": ({"t_grid": [0.5, np.nan]}, "t_grid holds nan"),
+    "a time twice": ({"t_grid": [0.5, 0.5]}, r"0\.5.*twice.*distinct times"),
+    "one training time": ({"t_grid": 3, "time_sampling": 0.2}, "twice.*t_grid=1"),
+    "training beyond one": ({"time_sampling": 1.5}, r"'time_sampling'.*Got 1\.5"),
+    "density beyond one": (
+        {"time_sampling": scipy.stats.norm(0.5, 3)},
+        "ppf must map",
+    ),
+    "wrong image_shape": (
+        {"image_shape": (1, 2, 2)},
+        r"image_shape=\(1, 2, 2\) makes 4 values.*6 features",
+    ),
+    "image_shape of two": (
+        {"image_shape": (2, 3)},
+        r"image_shape=\(2, 3\) must be three",
+    ),
+    "images without shape": ({"encoder": "conv"}, "encoder='conv'.*image_shape"),
+    "unet without shape": ({"score_network": "unet"}, "score_network='unet'.*'mlp'"),
+    "views without shape": ({"augment": "image"}, "augment='image'.*'table'"),
+    "unknown device": ({"device": "abacus"}, "device='abacus' cannot.*'cpu'"),
+    "encoder of one": (
+        {"encoder": WrongWidth},
+        r"encoder WrongWidth.*\(2, 1\).*\(2, 2",
+    ),
+    "score of one": (
+        {"score_network": WrongWidth},
+        r"score_network WrongWidth.*\(2, 1\).*\(2, 6\)",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_PARAMETERS)
+def test_parameters_that_cannot_be_used(name):
+    parameters, message = BAD_PARAMETERS[name]
+    rep = DiffusionRepresentation(**QUICK).fit(X)
+    codes = rep.transform(X)
+    rep.set_params(**parameters)
+    with pytest.raises(ValueError, match=message):
+        rep.fit(X + 1)
+    # A failed fit leaves what an earlier one learned.
+    np.testing.assert_array_equal(rep.transform(X), codes)
+
+
+@pytest.mark.parametrize("name", ["encoder", "score_network"])
+def test_networks_that_are_already_built(name):
+    with torch.random.fork_rng():
+        built = nn.Linear(6, 2)
+    rep = DiffusionRepresentation(**QUICK, **{name: built})
+    with pytest.raises(TypeError, match=f"{name} is an instance of Linear.*class"):
+        rep.fit(X)
+
+
+def test_variational_encoder_is_asked_for_two_numbers_a_component():
+    rep = VariationalDiffusionRepresentation(**QUICK, encoder=WrongWidth)
+    with pytest.raises(ValueError, match=r"expected \(2, 4\)"):
+        rep.fit(X)
+
+
+def test_encode_of_a_static_code():
+    rep = DiffusionRepresentation(**QUICK).fit(X)
+    with pytest.raises(ValueError, match="t_grid=None, which trains a static code"):
+        rep.encode(X, 0.5)
+
+
+def test_encode_beyond_the_times():
+    rep = DiffusionRepresentation(**QUICK, t_grid=1).fit(X)
+    with pytest.raises(ValueError, match=r"t holds -0\.1; times lie in \[0, 1\]"):
+        rep.encode(X, [-0.1, 0.5])
+
+
+class Explosive(nn.Module):
+    """A score network whose output is not a number from the tenth call on."""
+
+    def __init__(self, data_shape, n_components):
+        super().__init__()
+        self.map = nn.Linear(data_shape[0], data_shape[0])
+        self.calls = 0
+
+    def forward(self, x_t, t, z):
+        self.calls += 1
+        return self.map(x_t) * (torch.inf if self.calls > 10 else 1)
+
+
+@pytest.mark.parametrize("warm_start", [False, True])
+def test_diverging_training(warm_start):
+    rep = DiffusionRepresentation(**QUICK, score_network=Explosive)
+    codes = rep.set_params(warm_start=warm_start).fit(X).transform(X)
+    rep.set_params(max_epochs=30)
+    with pytest.raises(DivergenceError, match=r"epoch \d+ with lr=0\.002.*smaller lr"):
+        rep.fit(X)
+    np.testing.assert_array_equal(rep.transform(X), codes)
+    assert rep.n_iter_ == 1
+
+
+def test_columns_that_hardly_say_anything():
+    rows = np.column_stack([X, np.full(40, 3.0), np.full(40, 1e30), 1e30 * X[:, 0]])
+    rep = DiffusionRepresentation(**QUICK | {"max_epochs": 20}).fit(rows)
+    assert np.isfinite(rep.transform(rows)).all()
+    assert np.isfinite(rep.score(rows))
+    # Values beyond 10 standard deviations are read as 10.
+    wild, wilder = (rows * np.where(np.arange(9) == 1, s, 1) for s in (1e9, 1e30))
+    assert np.isfinite(rep.transform(wild)).all()
+    np.testing.assert_array_equal(rep.transform(wild), rep.transform(wilder))

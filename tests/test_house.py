@@ -1,0 +1,80 @@
+"""The house is in order: imports go one way, nothing heavy comes in unasked."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import diffrep
+
+PACKAGE = Path(diffrep.__file__).parent
+
+# Each module may import from those above it only.
+ORDER = [
+    ["exceptions"],
+    ["core.device", "core.sde", "core.layers"],
+    [
+        "core.time_sampling",
+        "core.preconditioning",
+        "core.encoders",
+        "core.score_networks",
+        "core.augment",
+    ],
+    ["core.objectives"],
+    ["core.models", "core.rows"],
+    ["core.training"],
+    ["_validation"],
+    ["_parts"],
+    ["_base"],
+    ["diffusion"],
+    ["__init__"],
+]
+RANK = {f"diffrep.{name}": i for i, names in enumerate(ORDER) for name in names}
+MODULES = {
+    "diffrep." + ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path
+    for path in PACKAGE.rglob("*.py")
+    if path.parent.name != "core" or path.name != "__init__.py"
+}
+
+
+def imported(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom):
+            yield node.module
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def test_every_module_has_its_place():
+    assert set(MODULES) == set(RANK)
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_go_one_way(module):
+    for name in imported(MODULES[module]):
+        if name.startswith("diffrep"):
+            assert RANK[name] < RANK[module], f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_scikit_learn_stays_at_the_surface(module):
+    names = set(imported(MODULES[module]))
+    if module.startswith("diffrep.core"):
+        assert not any(name.startswith("sklearn") for name in names)
+    if module != "diffrep._validation":
+        private = [n for n in names if n.startswith("sklearn") and "._" in n]
+        assert not private
+
+
+def test_import_brings_no_plotting_library():
+    script = "import diffrep, sys; print('matplotlib' in sys.modules)"
+    out = subprocess.run(
+        [sys.executable, "-c", script], check=True, capture_output=True, text=True
+    )
+    assert out.stdout.strip() == "False"
+
+
+def test_every_public_name_exists():
+    assert all(hasattr(diffrep, name) for name in diffrep.__all__)

@@ -1,0 +1,199 @@
+"""The estimators inside of scikit-learn's machinery."""
+
+import copy
+import pickle
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from sklearn.compose import ColumnTransformer
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from skorch.exceptions import DeviceWarning
+
+from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+
+QUICK = {"n_components": 4, "max_epochs": 3, "random_state": 0}
+
+
+def test_frozen_representation_is_not_refitted(digits):
+    X, y = digits
+    rep = DiffusionRepresentation(**QUICK).fit(X)
+    codes = rep.transform(X)
+    few = make_pipeline(FrozenEstimator(rep), LogisticRegression(max_iter=1000))
+    few.set_output(transform="pandas").fit(X[:100], y[:100])
+    np.testing.assert_array_equal(few[:-1].transform(X), codes)
+    expected = LogisticRegression(max_iter=1000).fit(
+        few[:-1].transform(X[:100]), y[:100]
+    )
+    np.testing.assert_array_equal(
+        few.predict(X), expected.predict(few[:-1].transform(X))
+    )
+    scores = cross_val_score(few, X, y, cv=3)
+    search = GridSearchCV(few, {"logisticregression__C": [0.1, 10.0]}, cv=3).fit(X, y)
+    assert scores.min() > 0.3  # ten classes: chance is 0.1
+    np.testing.assert_array_equal(
+        search.best_estimator_[:-1].transform(X).to_numpy(), codes
+    )
+
+
+def test_grid_search_over_times_and_components(digits):
+    X, y = digits
+    pipe = Pipeline(
+        [
+            ("rep", DiffusionRepresentation(max_epochs=2, random_state=0)),
+            ("clf", LogisticRegression(max_iter=1000)),
+        ]
+    )
+    grid = {"rep__t_grid": [None, 4, [0.3, 0.6]], "rep__n_components": [4, 8]}
+    search = GridSearchCV(pipe, grid, cv=2, n_jobs=2).fit(X, y)
+    assert len(search.cv_results_["params"]) == 6
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    best = search.best_estimator_
+    for other in (copy.deepcopy(best), pickle.loads(pickle.dumps(best))):
+        np.testing.assert_array_equal(other.predict_proba(X), best.predict_proba(X))
+
+
+def test_search_without_labels_uses_score(table):
+    X, _ = table
+    rep = DiffusionRepresentation(random_state=0, batch_size=30, max_epochs=40)
+    search = GridSearchCV(rep, {"n_components": [1, 8]}, cv=2).fit(X)
+    assert search.best_params_ == {"n_components": 8}
+
+
+def test_workers_give_the_same_bits(table):
+    X, _ = table
+
+    def codes(n_jobs):
+        return joblib.Parallel(n_jobs, backend="loky", inner_max_num_threads=1)(
+            joblib.delayed(_codes)(X, t_grid) for t_grid in (None, 2)
+        )
+
+    for alone, beside in zip(codes(1), codes(2), strict=True):
+        np.testing.assert_array_equal(alone, beside)
+
+
+def _codes(X, t_grid):
+    torch.set_num_threads(1)
+    return DiffusionRepresentation(**QUICK, t_grid=t_grid).fit_transform(X)
+
+
+def test_feature_union_and_column_transformer(table):
+    X, y = table
+    frame = pd.DataFrame(X, columns=[f"x{i}" for i in range(8)])
+    frame["colour"] = np.where(y == 0, "red", "blue")
+    columns = ColumnTransformer(
+        [
+            (
+                "codes",
+                FeatureUnion(
+                    [
+                        ("static", DiffusionRepresentation(**QUICK)),
+                        (
+                            "curve",
+                            VariationalDiffusionRepresentation(**QUICK, t_grid=2),
+                        ),
+                    ]
+                ),
+                list(frame.columns[:8]),
+            ),
+            ("colour", OneHotEncoder(sparse_output=False), ["colour"]),
+        ]
+    ).set_output(transform="pandas")
+    out = columns.fit_transform(frame)
+    assert out.shape == (90, 4 + 2 * 4 + 2)
+    assert out.columns.is_unique
+    assert "codes__static__diffusionrepresentation0" in out.columns
+
+
+def test_pipeline_memory_fits_once(table, tmp_path):
+    X, y = table
+    pipe = make_pipeline(
+        StandardScaler(),
+        DiffusionRepresentation(**QUICK),
+        LogisticRegression(),
+        memory=str(tmp_path),
+    )
+    first = pipe.fit(X, y).predict_proba(X)
+    np.testing.assert_array_equal(pipe.fit(X, y).predict_proba(X), first)
+    rep = DiffusionRepresentation(**QUICK)
+    assert joblib.hash(rep) == joblib.hash(DiffusionRepresentation(**QUICK))
+
+
+def test_frames_in_and_out(table):
+    X, _ = table
+    names = [f"feature {i}" for i in range(8)]
+    rep = DiffusionRepresentation(**QUICK, t_grid=[0.125, 0.5]).fit(
+        pd.DataFrame(X, columns=names)
+    )
+    assert rep.feature_names_in_.tolist() == names
+    out = rep.set_output(transform="polars").transform(pl.DataFrame(X, schema=names))
+    assert isinstance(out, pl.DataFrame)
+    assert out.columns == [
+        f"diffusionrepresentation_t{t}_{j}" for t in ("0.125", "0.5") for j in range(4)
+    ]
+    np.testing.assert_array_equal(
+        rep.set_output(transform="default").transform(pd.DataFrame(X, columns=names)),
+        out.to_numpy(),
+    )
+
+
+def test_names_stay_distinct_for_times_close_together(table):
+    X, _ = table
+    rep = DiffusionRepresentation(**QUICK, t_grid=[0.5, 0.50001]).fit(X)
+    assert len(set(rep.get_feature_names_out())) == 8
+
+
+@pytest.mark.parametrize("dump", [pickle.dump, joblib.dump])
+def test_pickle_opens_in_a_fresh_process(table, tmp_path, dump):
+    X, _ = table
+    rep = VariationalDiffusionRepresentation(**QUICK, t_grid=2).fit(X)
+    with open(tmp_path / "rep.pkl", "wb") as file:
+        dump(rep, file)
+    np.save(tmp_path / "X.npy", X)
+    script = (
+        "import joblib, numpy as np, sys, os; folder = sys.argv[1]\n"
+        "rep = joblib.load(os.path.join(folder, 'rep.pkl'))\n"
+        "codes = rep.transform(np.load(os.path.join(folder, 'X.npy')))\n"
+        "np.save(os.path.join(folder, 'codes.npy'), codes)\n"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    np.testing.assert_allclose(
+        np.load(tmp_path / "codes.npy"), rep.transform(X), rtol=1e-5, atol=1e-6
+    )
+
+
+def test_state_that_names_cuda_loads_without_it(table):
+    X, _ = table
+    rep = DiffusionRepresentation(**QUICK).fit(X)
+    codes = rep.transform(X)
+    rep.net_.device = "cuda"
+    if torch.cuda.is_available():
+        pytest.skip("this machine has cuda, so the state would load there")
+    with pytest.warns(DeviceWarning, match="cuda.* is not available|no CUDA devices"):
+        loaded = pickle.loads(pickle.dumps(rep))
+    assert str(loaded.net_.device) == "cpu"
+    np.testing.assert_array_equal(loaded.transform(X), codes)
+
+
+@pytest.mark.parametrize("early_stopping", [False, True])
+def test_fitted_estimator_grows_with_no_row_of_the_data(early_stopping):
+    X = np.random.default_rng(0).normal(size=(20_000, 8))
+    rep = DiffusionRepresentation(1, max_epochs=1, early_stopping=early_stopping)
+    few, many = (len(pickle.dumps(rep.fit(X[:n]))) for n in (100, 20_000))
+    assert abs(many - few) < 1000  # bytes: less than one a row
+
+
+def test_html_repr_names_no_url(table):
+    html = DiffusionRepresentation(**QUICK).fit(table[0])._repr_html_()
+    assert "DiffusionRepresentation" in html
+    assert "diffrep.org" not in html
+    assert "readthedocs" not in html

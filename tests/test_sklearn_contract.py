@@ -1,0 +1,110 @@
+"""scikit-learn's own checks, none expected to fail."""
+
+import warnings
+
+import pytest
+from sklearn.base import clone
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import estimator_checks_generator
+
+from diffrep import (
+    VE,
+    DiffusionRepresentation,
+    VariationalDiffusionRepresentation,
+)
+
+SMALL = {"n_components": 4, "max_epochs": 2, "random_state": 0}
+ESTIMATORS = [
+    estimator(**SMALL, t_grid=t_grid)
+    for estimator in (DiffusionRepresentation, VariationalDiffusionRepresentation)
+    for t_grid in (None, 3, [0.2, 0.7])
+]
+
+# These, scikit-learn runs on its own estimators but not in `check_estimator`.
+PRIVATE_CHECKS = [
+    "check_set_output_transform",
+    "check_set_output_transform_pandas",
+    "check_set_output_transform_polars",
+    "check_global_output_transform_pandas",
+    "check_global_set_output_transform_polars",
+    "check_transformer_get_feature_names_out",
+    "check_transformer_get_feature_names_out_pandas",
+    "check_get_feature_names_out_error",
+    "check_dataframe_column_names_consistency",
+    "check_param_validation",
+]
+
+
+@pytest.fixture(autouse=True)
+def global_generators_untouched():
+    """Instead of the suite's: the checks of scikit-learn draw from numpy's."""
+
+
+def _name(value):
+    return getattr(value, "func", value).__name__ if callable(value) else str(value)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "check"),
+    [
+        pair
+        for estimator in ESTIMATORS
+        for pair in estimator_checks_generator(estimator)
+    ],
+    ids=_name,
+)
+def test_check_estimator(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
+@pytest.mark.parametrize("check", PRIVATE_CHECKS)
+def test_checks_scikit_learn_keeps_to_itself(estimator, check):
+    with warnings.catch_warnings():
+        # The set_output checks fit on a frame and transform an array, and the
+        # other way round, on purpose.
+        warnings.filterwarnings("ignore", r"X (has|does not have valid) feature names")
+        getattr(estimator_checks, check)(type(estimator).__name__, estimator)
+
+
+OTHER_VALUES = {
+    "n_components": 3,
+    "t_grid": [0.25, 0.75],
+    "image_shape": (1, 2, 4),
+    "encoder": "mlp",
+    "score_network": "unet",
+    "time_conditioning": "full",
+    "sde": VE(sigma_max=20.0),
+    "preconditioning": "none",
+    "time_sampling": "high_noise",
+    "augment": "gaussian",
+    "l1_weight": 0.1,
+    "kl_weight": 0.2,
+    "code_dropout": 0.2,
+    "max_epochs": 1,
+    "batch_size": 16,
+    "lr": 1e-4,
+    "early_stopping": True,
+    "validation_fraction": 0.3,
+    "n_iter_no_change": 2,
+    "warm_start": True,
+    "callbacks": [],
+    "device": "cpu",
+    "precision": "bf16",
+    "verbose": 1,
+    "random_state": 7,
+}
+
+
+@pytest.mark.parametrize(
+    "estimator", [DiffusionRepresentation, VariationalDiffusionRepresentation]
+)
+def test_clone_keeps_every_parameter(estimator, table):
+    parameters = {
+        name: OTHER_VALUES[name] for name in estimator().get_params(deep=False)
+    }
+    defaults = estimator().get_params()
+    assert all(parameters[name] != defaults[name] for name in parameters)
+    copy = clone(estimator(**parameters))
+    assert copy.get_params() == parameters
+    assert copy.fit(table[0]).transform(table[0]).shape == (90, 2 * 3)
