@@ -1,0 +1,160 @@
+"""Encoders, score networks and the models that join them."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import nn
+
+from diffrep.core.encoders import (
+    ConvBackbone,
+    FullEncoder,
+    LateEncoder,
+    MLPBackbone,
+    WideResNetBackbone,
+    class_encoder,
+)
+from diffrep.core.layers import draw_weights
+from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
+from diffrep.core.preconditioning import EDM
+from diffrep.core.score_networks import MLPScoreNetwork, UNet
+from diffrep.core.sde import VE
+from diffrep.core.time_sampling import Uniform
+
+BACKBONES = [MLPBackbone, ConvBackbone, partial(WideResNetBackbone, n_blocks=1)]
+ENCODERS = [LateEncoder, FullEncoder]
+MLP_ENCODER = partial(LateEncoder, MLPBackbone)
+IMAGE = (3, 8, 8)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def make(
+    model=DiffusionModel,
+    encoder=MLP_ENCODER,
+    score_network=MLPScoreNetwork,
+    time_conditioned=True,
+    shape=IMAGE,
+    code_dropout=0.3,
+):
+    sde = VE()
+    built = model(
+        shape, 5, encoder, score_network, time_conditioned, sde, EDM, Uniform(sde),
+        None, code_dropout, 0.01,
+    )  # fmt: skip
+    draw_weights(built, rng())
+    return built
+
+
+def gradients(model, n=16):
+    x = torch.randn(n, *model.data_shape, generator=rng(1))
+    sum(model(x, x, rng(2)).values()).backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize("model", [DiffusionModel, VariationalDiffusionModel])
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("time_conditioned", [False, True])
+@pytest.mark.parametrize("score_network", [MLPScoreNetwork, UNet])
+def test_every_parameter_receives_a_gradient(
+    model, backbone, encoder, time_conditioned, score_network
+):
+    built = make(model, partial(encoder, backbone), score_network, time_conditioned)
+    for name, gradient in gradients(built).items():
+        assert gradient is not None, name
+        assert gradient.isfinite().all(), name
+        assert gradient.abs().max() > 0, name
+
+
+def test_dropped_codes_train_no_encoder_and_kept_ones_no_null_code():
+    dropped = gradients(make(code_dropout=1.0))
+    for name, gradient in dropped.items():
+        if name.startswith("encoder"):  # only the penalty on codes is left
+            assert gradient.abs().max() < 0.02, name
+    assert dropped["null_code"].abs().max() > 0
+    assert gradients(make(code_dropout=0.0))["null_code"].abs().max() == 0
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_trunk_and_head_are_the_forward(backbone):
+    encoder = make(encoder=partial(LateEncoder, backbone)).encoder
+    x, t = torch.randn(6, *IMAGE, generator=rng(1)), torch.linspace(0, 1, 6)
+    h = encoder.trunk(x)
+    torch.testing.assert_close(encoder.head(h, t), encoder(x, t))
+    one = torch.tensor([0.4])
+    torch.testing.assert_close(encoder.head(h, one), encoder(x, one.expand(6)))
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+def test_curve_stacks_single_codes_that_differ(encoder):
+    model = make(encoder=partial(encoder, ConvBackbone))
+    x, times = torch.randn(4, *IMAGE, generator=rng(1)), torch.tensor([0.1, 0.5, 0.9])
+    curve = model.curve(x, times)
+    assert curve.shape == (4, 3, 5)
+    for i, t in enumerate(times):
+        torch.testing.assert_close(curve[:, i], model.encoder(x, t.expand(4)))
+    assert (curve[:, 0] - curve[:, 2]).abs().max() > 0.02
+
+
+def test_variational_code_is_the_mean():
+    model = make(VariationalDiffusionModel, time_conditioned=False)
+    x = torch.randn(20_000, *IMAGE, generator=rng(1))[:1].expand(20_000, *IMAGE)
+    t = torch.full((20_000,), 0.5)
+    z, _ = model.code(x, t, rng(3))
+    mean = model.curve(x[:1], t[:1])[0, 0]
+    log_variance = model.outputs(x[:1], t[:1])[0, 5:]
+    torch.testing.assert_close(z.mean(0), mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(z.var(0), log_variance.exp(), rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (3, 11, 9), (1, 8, 8), (1, 3, 3)])
+@pytest.mark.parametrize("score_network", [MLPScoreNetwork, UNet])
+def test_images_of_odd_sides(shape, score_network):
+    model = make(
+        encoder=partial(LateEncoder, ConvBackbone), score_network=score_network,
+        shape=shape,
+    )  # fmt: skip
+    x = torch.randn(2, *shape, generator=rng(1))
+    model.check_shapes(x, x)
+    assert torch.isfinite(model(x, x, rng())["denoising"])
+
+
+def test_class_encoder_codes_classes():
+    model = make(encoder=partial(class_encoder, 3), time_conditioned=False)
+    y = torch.tensor([2, 0, 2])
+    codes = model.curve(y, torch.tensor([0.0]))[:, 0]
+    assert torch.equal(codes[0], codes[2])
+    assert not torch.equal(codes[0], codes[1])
+
+
+def test_start_is_drawn_from_the_generator_alone():
+    state = torch.get_rng_state()
+    one, same = make(), make()
+    other = make()
+    draw_weights(other, rng(1))
+    assert torch.equal(torch.get_rng_state(), state)
+    pairs = zip(one.parameters(), same.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    weight = one.score_network.input.weight
+    assert not torch.equal(weight, other.score_network.input.weight)
+    bound = weight.shape[1] ** -0.5
+    assert 0.95 * bound < weight.abs().max() <= bound
+
+
+class Narrow(nn.Module):
+    def __init__(self, *arguments):
+        super().__init__()
+
+    def forward(self, x, *arguments):
+        return x.flatten(1)[:, :2]
+
+
+@pytest.mark.parametrize("name", ["encoder", "score_network"])
+def test_wrong_output_is_named(name):
+    model = make(**{name: Narrow})
+    x = torch.zeros(2, *IMAGE)
+    with pytest.raises(ValueError, match=rf"{name} Narrow.*\(2, 2\).*expected \(2, "):
+        model.check_shapes(x, x)

@@ -1,0 +1,82 @@
+"""Rows that become standardised batches."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.preprocessing import StandardScaler
+
+from diffrep.core.rows import CLIP, RowBatches, Rows
+
+
+def values(dtype, order="C"):
+    rng = np.random.default_rng(0)
+    return np.asarray(rng.integers(0, 2, (60, 4)) * 3 + 1, dtype=dtype, order=order)
+
+
+@pytest.mark.parametrize(
+    "dtype", ["f8", "f4", "f2", ">f4", ">i2", "u1", "i8", "u2", "?"]
+)
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_any_type_is_standardised_alike(dtype, order):
+    X = values(dtype, order)
+    scaler = StandardScaler().fit(X.astype(float))
+    rows = Rows(X, scaler.mean_, scaler.scale_, (4,), "cpu")
+    index = np.array([3, 50, 3])
+    x, seen = rows[index]
+    assert x.dtype == torch.float32
+    assert seen is x
+    np.testing.assert_allclose(x, scaler.transform(X.astype(float))[index], rtol=1e-6)
+    np.testing.assert_array_equal(rows[10:20][0], rows[np.arange(10, 20)][0])
+
+
+def test_large_offsets_lose_nothing():
+    X = 1e9 + np.arange(100.0)[:, None]
+    rows = Rows(X, [1e9], [1.0], (1,), "cpu")
+    assert rows[5:8][0].flatten().tolist() == [5, 6, 7]
+
+
+def test_wild_values_are_clipped():
+    X = np.array([[1e300, -1e300, 1.0]])
+    x, _ = Rows(X, np.zeros(3), np.ones(3), (3,), "cpu")[:1]
+    assert x.tolist() == [[CLIP, -CLIP, 1.0]]
+
+
+def test_classes_are_seen_in_place_of_rows():
+    y = np.array([2, 0, 1, 0])
+    rows = Rows(
+        np.eye(4), np.zeros(4), np.ones(4), (1, 2, 2), "cpu", y, np.array([3, 2])
+    )
+    x, seen = rows[:]
+    assert len(rows) == 2
+    assert seen.tolist() == [0, 1]
+    assert x.shape == (2, 1, 2, 2)
+    assert x.flatten(1).argmax(1).tolist() == [3, 2]
+
+
+class Watched(np.ndarray):
+    """Counts the rows that are read at a time."""
+
+    largest = 0
+
+    def __getitem__(self, key):
+        found = np.asarray(self)[key]
+        Watched.largest = max(Watched.largest, len(found))
+        return found
+
+
+@pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (9, 3), (2, 256), (1000, 256)])
+def test_an_epoch_deals_out_every_row_once(n, batch_size):
+    X = np.arange(float(n))[:, None].view(Watched)
+    Watched.largest = 0
+    rows = Rows(X, [0.0], [n / CLIP], (1,), "cpu")
+    batches = RowBatches(rows, batch_size, np.random.default_rng(0).permutation)
+    dealt = [x.flatten() * n / CLIP for x, _ in batches]
+    sizes = {len(x) for x in dealt}
+    assert len(dealt) == len(batches) == -(-n // batch_size)
+    assert max(sizes) - min(sizes) <= 1
+    assert max(sizes) == Watched.largest <= batch_size
+    found = torch.cat(dealt).round().tolist()
+    assert sorted(found) == list(range(n))
+    assert n < 9 or found != list(range(n))
+    again = torch.cat([x.flatten() for x, _ in batches]) * n / CLIP
+    assert n < 9 or again.round().tolist() != found
