@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 __all__ = ["CLIP", "RowBatches", "Rows"]
 
 #: Standardised values beyond this many standard deviations are read as this,
-#: so that one wild entry can neither derail training nor overflow float32.
+#: so that one wild entry can neither spoil training nor overflow float32.
 CLIP = 10.0
 
 
