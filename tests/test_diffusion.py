@@ -1,5 +1,7 @@
 """Behaviour of the two diffusion estimators."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -369,3 +371,18 @@ def test_progress_bars_only_when_asked(table, capsys):
     assert shown.out == ""
     assert "fit" in shown.err
     assert "transform" in shown.err
+
+
+def test_fits_in_threads_do_not_disturb_each_other(table):
+    X, _ = table
+    reps = [
+        DiffusionRepresentation(4, max_epochs=20, random_state=seed, **networks)
+        for seed in (0, 1)
+        for networks in ({}, {"encoder": Linear, "score_network": Bilinear})
+    ]
+    alone = [rep.fit(X).transform(X) for rep in reps]
+    with ThreadPoolExecutor(4) as pool:
+        fitted = list(pool.map(lambda rep: clone(rep).fit(X), reps))
+        beside = list(pool.map(lambda rep: rep.transform(X), fitted))
+    for a, b in zip(alone, beside, strict=True):
+        np.testing.assert_array_equal(a, b)
