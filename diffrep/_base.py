@@ -324,6 +324,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         device = choose_device(self.device)
         self.t_grid_ = read_out_times(self.t_grid, self._times())
         model, arguments = self._model(data_shape)
+        view = view_function(self.augment, data_shape)
         arguments = {
             "data_shape": data_shape,
             "n_components": self.n_components,
@@ -334,7 +335,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
                 len(self.classes_) if self._labels else None,
             ),
             "time_conditioned": self.t_grid_ is not None,
-            "augment": view_function(self.augment, data_shape),
+            "augment": None if self._labels else view,  # classes have no views
             **arguments,
         }
         self.mean_, self.scale_ = row_statistics(X, data_shape)

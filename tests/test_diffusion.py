@@ -277,6 +277,7 @@ def test_class_encoder_matches_conditional_score_matching(table):
     rep.fit(X, labels)
     assert rep.classes_.tolist() == ["blue", "green", "red"]
     assert rep.class_codes_.shape == (3, 1, 4)
+    assert rep.net_.module_.augment is None  # which would mix up the labels
     # Labels help to denoise, and those of other rows harm.
     assert rep.score(X, labels) > rep.score(X, np.roll(labels, 1)) + 0.02
     with pytest.raises(ValueError, match="class_codes_"):

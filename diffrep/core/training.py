@@ -96,11 +96,10 @@ class AveragedAdamW(torch.optim.AdamW):
 
     def _weights_and_averages(self, group):
         trained = [weight for weight in group["params"] if self.state[weight]]
-        averages = [
-            self.state[weight].setdefault("average", weight.detach().clone())
-            for weight in trained
-        ]
-        return trained, averages
+        for weight in trained:
+            if "average" not in self.state[weight]:
+                self.state[weight]["average"] = weight.detach().clone()
+        return trained, [self.state[weight]["average"] for weight in trained]
 
 
 class _StopTraining(Exception):
@@ -134,8 +133,6 @@ class RepresentationNet(NeuralNet):
             module,
             criterion=nn.Identity,
             optimizer=AveragedAdamW,
-            iterator_train=RowBatches,
-            iterator_valid=RowBatches,
             verbose=0,
             **kwargs,
         )
