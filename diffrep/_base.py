@@ -15,7 +15,12 @@ from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping
 
-from diffrep._parts import encoder_factory, read_out_times, view_function
+from diffrep._parts import (
+    encoder_factory,
+    read_out_times,
+    shortest_distinct,
+    view_function,
+)
 from diffrep._validation import (
     Interval,
     StrOptions,
@@ -31,7 +36,7 @@ from diffrep._validation import (
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, choose_device, generator, seed_for
 from diffrep.core.encoders import BACKBONES, CONDITIONINGS
-from diffrep.core.rows import Rows
+from diffrep.core.rows import Rows, hold_out
 from diffrep.core.training import Progress, RepresentationNet
 
 __all__ = ["BaseRepresentation"]
@@ -263,7 +268,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         numbers = [f"{j:0{digits}}" for j in range(self.net_.module_.n_components)]
         if self.t_grid_ is None:
             return np.array([f"{prefix}{j}" for j in numbers], dtype=object)
-        times = [f"{prefix}_t{t}" for t in _shortest_distinct(self.t_grid_)]
+        times = [f"{prefix}_t{t}" for t in shortest_distinct(self.t_grid_)]
         return np.array([f"{t}_{j}" for t in times for j in numbers], dtype=object)
 
     def __sklearn_tags__(self):
@@ -358,48 +363,41 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
     def _start_from_data(self, X, y):
         """Let the encoder fit its start to the data; check its output on two rows."""
         model, seed = self.net_.module_, self.net_.seed
-        rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
-        x0, seen = self._rows(X, y)[rng.permutation(len(X))[:N_START_ROWS]]
+        rows = self._rows(X, y)
         if hasattr(model.encoder, "initialize"):
+            rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
+            _, seen = rows[rng.permutation(len(X))[:N_START_ROWS]]
             draws = generator(seed, Stream.START, 2, self.net_.device)
             model.encoder.initialize(seen, draws)
+        x0, seen = rows[:2]
         model.eval()
         with torch.no_grad():
-            model.check_shapes(x0[:2], seen[:2])
+            model.check_shapes(x0, seen)
 
     def _train(self, X, y, n_epochs, early_stopping=False):
         """Train `net_` on for some epochs; set `history_` and `n_iter_`."""
-        train, valid = self._rows(X, y, resident=True), None
-        callbacks = copy.deepcopy(list(self.callbacks or []))
+        train, valid, callbacks = None, None, list(self.callbacks or [])
         if early_stopping:
-            train, valid = self._split(X, y)
+            rng = np.random.default_rng(seed_for(self.net_.seed, Stream.SPLIT))
+            train, index = hold_out(len(X), self.validation_fraction, rng)
+            valid = self._rows(X, y, index=index, resident=True)
             stop = EarlyStopping(patience=self.n_iter_no_change, load_best=True)
             callbacks.append(("early_stopping", stop))
         if self.verbose:
             callbacks.append(("progress", Progress()))
         self.net_.set_params(
-            callbacks=callbacks,
+            callbacks=copy.deepcopy(callbacks),
             max_epochs=n_epochs,
             lr=self.lr,
             batch_size=self.batch_size,
         )
-        self.net_.initialize_callbacks().partial_fit((train, valid))
+        rows = self._rows(X, y, index=train, resident=True)
+        self.net_.initialize_callbacks().partial_fit((rows, valid))
         self.net_.module_.eval()
         self.history_ = pd.DataFrame(self.net_.history.to_list()).drop(
             columns="batches"
         )
         self.n_iter_ = len(self.history_)
-
-    def _split(self, X, y):
-        """Rows to train on and rows to hold out."""
-        n = len(X)
-        n_valid = min(max(1, round(self.validation_fraction * n)), n - 1)
-        rng = np.random.default_rng(seed_for(self.net_.seed, Stream.SPLIT))
-        order = rng.permutation(n)
-        return tuple(
-            self._rows(X, y, index=np.sort(index), resident=True)
-            for index in (order[n_valid:], order[:n_valid])
-        )
 
     def _rows(self, X, y=None, **options):
         shape, device = self.net_.module_.data_shape, self.net_.device
@@ -413,12 +411,3 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
                 "class_codes_."
             )
         return self.net_.curves(self._rows(X), times, progress=bool(self.verbose))
-
-
-def _shortest_distinct(times):
-    """Write times with as few digits, 3 at least, as keep them distinct."""
-    for digits in range(3, 18):
-        texts = [f"{t:.{digits}g}" for t in times]
-        if len(set(texts)) == len(times):
-            break
-    return texts

@@ -21,6 +21,7 @@ __all__ = [
     "noise_process",
     "read_out_times",
     "score_network_factory",
+    "shortest_distinct",
     "time_density",
     "view_function",
 ]
@@ -96,6 +97,15 @@ def read_out_times(t_grid, density):
             "Give distinct times; if training has a single time, t_grid=1."
         )
     return times
+
+
+def shortest_distinct(times):
+    """Write times with as few digits, 3 at least, as keep them distinct."""
+    for digits in range(3, 18):
+        texts = [f"{t:.{digits}g}" for t in times]
+        if len(set(texts)) == len(times):
+            break
+    return texts
 
 
 def _is_image(data_shape):

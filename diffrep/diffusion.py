@@ -126,7 +126,7 @@ class _BaseDiffusion(BaseRepresentation):
 
 
 class DiffusionRepresentation(_BaseDiffusion):
-    r"""Codes from denoising: diffusion based representation learning (DRL).
+    """Codes from denoising: diffusion based representation learning (DRL).
 
     An encoder and a score network are trained together to denoise
 
@@ -146,11 +146,11 @@ class DiffusionRepresentation(_BaseDiffusion):
         influence the training.
     image_shape : tuple (channels, height, width), default=None
         Shape of the images that were flattened into the rows; None for tables.
-    encoder : {"auto", "mlp", "conv", "wide_resnet", "class"} or callable, \
-            default="auto"
-        "auto" is "conv" for images and "mlp" for tables. "class" codes the
-        label of a row instead of the row: conditional score matching, which
-        needs y. A callable ``(data_shape, n_outputs, time_conditioned)``
+    encoder : str or callable, default="auto"
+        "mlp" is for any rows, "conv" and "wide_resnet" are for images; "auto"
+        is "conv" for images and "mlp" for tables. "class" codes the label of a
+        row instead of the row: conditional score matching, which needs y. A
+        callable ``(data_shape, n_outputs, time_conditioned)``
         gives an ``nn.Module`` of your own with forward ``(x)``, or ``(x, t)``
         if time-conditioned; see the developer guide.
     score_network : {"mlp", "unet"} or callable, default="mlp"
@@ -165,15 +165,13 @@ class DiffusionRepresentation(_BaseDiffusion):
     preconditioning : {"edm", "none"}, default="edm"
         "edm" gives the score network inputs and targets of unit variance at
         every noise level; "none" is the paper's score loss.
-    time_sampling : {"uniform", "high_noise", "log_normal"}, float or object \
-            with ppf, default="log_normal"
+    time_sampling : str, float or object with ppf, default="log_normal"
         Density of the training times. It sets the level of detail that the
-        code holds: the more noise, the coarser. "high_noise" draws
-        sigma / alpha uniformly, "log_normal" its logarithm from a normal
-        density; a float trains at one time; an object, such as
+        code holds: the more noise, the coarser. "uniform" draws t uniformly,
+        "high_noise" sigma / alpha, "log_normal" the logarithm of that from a
+        normal density; a float trains at one time; an object, such as
         ``scipy.stats.beta(3, 1)``, is drawn from through its ``ppf``.
-    augment : {"auto", "image", "gaussian", "table"}, callable or None, \
-            default="auto"
+    augment : str, callable or None, default="auto"
         Random views: the encoder is shown a view of the row that is denoised.
         "image" are small affine maps, "table" replaces features by those of
         other rows, "gaussian" adds noise; "auto" is "image" or "table". A
@@ -322,7 +320,7 @@ class DiffusionRepresentation(_BaseDiffusion):
 
 
 class VariationalDiffusionRepresentation(_BaseDiffusion):
-    r"""Codes from denoising with a probabilistic encoder (VDRL).
+    """Codes from denoising with a probabilistic encoder (VDRL).
 
     As :class:`DiffusionRepresentation`, but the encoder gives mean and variance
     of ``z ~ N(mean, diag(variance))`` and ``KL(E(z | x0) || N(0, I))`` is the
@@ -337,20 +335,17 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
         :func:`diffrep.core.objectives.collapse_limit`. The loss is
         ``mean squared error + kl_weight * limit * KL / n_features``, KL in
         nats. A warning is given from 1 on.
-    n_components, t_grid, image_shape, encoder, score_network, \
-            time_conditioning, sde, preconditioning, time_sampling, augment, \
-            code_dropout, max_epochs, batch_size, lr, early_stopping, \
-            validation_fraction, n_iter_no_change, warm_start, callbacks, \
-            device, precision, verbose, random_state
-        As for :class:`DiffusionRepresentation`. An encoder of your own is
-        asked for ``2 * n_components`` outputs, the means first, then the
-        logarithms of the variances.
 
-    Attributes
-    ----------
-    net_, history_, n_iter_, t_grid_, mean_, scale_, classes_, class_codes_, \
-            n_features_in_, feature_names_in_
-        As for :class:`DiffusionRepresentation`.
+    See Also
+    --------
+    DiffusionRepresentation : The same with a deterministic code.
+
+    Notes
+    -----
+    All other parameters, and the attributes after `fit`, are those of
+    :class:`DiffusionRepresentation`. An encoder of your own is asked for
+    ``2 * n_components`` outputs, the means first, then the logarithms of the
+    variances.
 
     References
     ----------

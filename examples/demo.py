@@ -53,9 +53,9 @@ def probe(codes, y, codes_test, y_test, n_labels, seed):
     return classifier.score(codes_test / scale, y_test)
 
 
-def run(name, representation, split):
+def run(name, representation, split, load=load_digits):
     """Fit one representation on one split; one result per number of labels."""
-    X, y = load_digits(return_X_y=True)
+    X, y = load(return_X_y=True)
     X, X_test, y, y_test = train_test_split(
         X, y, test_size=1 / 3, stratify=y, random_state=split
     )
@@ -67,7 +67,6 @@ def run(name, representation, split):
         {
             "features": name,
             "labels": str(n_labels),
-            "split": split,
             "CPU s": seconds,
             "accuracy": np.mean(
                 [
@@ -78,6 +77,29 @@ def run(name, representation, split):
         }
         for n_labels in N_LABELS
     ]
+
+
+def table(representations, jobs=2, splits=3, load=load_digits):
+    """Accuracy by representation and number of labels, as text in a DataFrame."""
+    tasks = [
+        delayed(run)(name, representation, split, load)
+        for name, representation in reversed(representations.items())
+        for split in range(splits)
+    ]
+    # Worker processes with one thread each: two torch threads that share a
+    # core are many times slower than one.
+    with_one_thread = {"backend": "loky", "inner_max_num_threads": 1}
+    rows = Parallel(n_jobs=jobs, **with_one_thread)(tasks)
+    runs = pd.DataFrame(row for task in rows for row in task)
+
+    cells = runs.groupby(["features", "labels"])["accuracy"].agg(["mean", "std"])
+    accuracy = (
+        cells.apply(lambda cell: f"{cell['mean']:.3f} ±{cell['std']:.3f}", axis=1)
+        .unstack()
+        .loc[list(representations), [str(n) for n in N_LABELS]]
+    )
+    accuracy["CPU s"] = runs.groupby("features")["CPU s"].mean().round(1)
+    return accuracy.rename_axis(index=None, columns="labels")
 
 
 def main():
@@ -93,25 +115,7 @@ def main():
                 representation.set_params(max_epochs=1)
 
     start = time.perf_counter()
-    tasks = [
-        delayed(run)(name, representation, split)
-        for name, representation in reversed(REPRESENTATIONS.items())
-        for split in range(arguments.splits)
-    ]
-    # Worker processes with one thread each: two torch threads that share a
-    # core are many times slower than one.
-    with_one_thread = {"backend": "loky", "inner_max_num_threads": 1}
-    rows = Parallel(n_jobs=arguments.jobs, **with_one_thread)(tasks)
-    runs = pd.DataFrame(row for task in rows for row in task)
-
-    cells = runs.groupby(["features", "labels"])["accuracy"].agg(["mean", "std"])
-    table = (
-        cells.apply(lambda cell: f"{cell['mean']:.3f} ±{cell['std']:.3f}", axis=1)
-        .unstack()
-        .loc[list(REPRESENTATIONS), [str(n) for n in N_LABELS]]
-    )
-    table["CPU s"] = runs.groupby("features")["CPU s"].mean().round(1)
-    print(table.rename_axis(index=None, columns="labels").to_string())
+    print(table(REPRESENTATIONS, arguments.jobs, arguments.splits).to_string())
     print(f"\n{time.perf_counter() - start:.0f} s on {arguments.jobs} jobs")
 
 

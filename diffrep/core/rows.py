@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-__all__ = ["CLIP", "RowBatches", "Rows"]
+__all__ = ["CLIP", "RowBatches", "Rows", "hold_out"]
 
 #: Standardised values beyond this many standard deviations are read as this,
 #: so that one wild entry can neither spoil training nor overflow float32.
@@ -95,6 +95,27 @@ class Rows(Dataset):
     def _all_rows(self):
         parts = np.array_split(np.arange(len(self)), 1 + len(self) // 8192)
         return torch.cat([self._standardised(self._numbers(part)) for part in parts])
+
+
+def hold_out(n, share, rng):
+    """Numbers of the rows to train on and to validate on, at least one of each.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows, at least 2.
+    share : float
+        Share of rows to validate on.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    train, valid : ndarray of int
+        In rising order.
+    """
+    order = rng.permutation(n)
+    n_valid = min(max(1, round(share * n)), n - 1)
+    return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
 
 class RowBatches:

@@ -5,7 +5,7 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from diffrep.core.rows import CLIP, RowBatches, Rows
+from diffrep.core.rows import CLIP, RowBatches, Rows, hold_out
 
 
 def values(dtype, order="C"):
@@ -51,6 +51,16 @@ def test_classes_are_seen_in_place_of_rows():
     assert seen.tolist() == [0, 1]
     assert x.shape == (2, 1, 2, 2)
     assert x.flatten(1).argmax(1).tolist() == [3, 2]
+
+
+@pytest.mark.parametrize(
+    ("n", "share", "n_valid"), [(100, 0.25, 25), (2, 0.1, 1), (2, 0.9, 1)]
+)
+def test_held_out_rows_are_the_others(n, share, n_valid):
+    train, valid = hold_out(n, share, np.random.default_rng(0))
+    assert len(valid) == n_valid
+    assert sorted([*train, *valid]) == list(range(n))
+    assert n == 2 or valid.tolist() != list(range(n_valid))
 
 
 class Watched(np.ndarray):
