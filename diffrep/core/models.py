@@ -8,10 +8,77 @@ from torch import Tensor, nn
 from diffrep.core.objectives import kl_divergence, l1_norm, squared_error
 from diffrep.core.time_sampling import stratified
 
-__all__ = ["DiffusionModel", "VariationalDiffusionModel"]
+__all__ = [
+    "DiffusionModel",
+    "EncoderModel",
+    "VariationalDiffusionModel",
+    "expect_shape",
+]
 
 
-class DiffusionModel(nn.Module):
+class EncoderModel(nn.Module):
+    """A model around an encoder E(x) or E(x, t); subclasses say what it learns from.
+
+    Parameters
+    ----------
+    data_shape : tuple of int
+        Shape of one row.
+    n_components : int
+        Length of the code.
+    encoder : callable
+        ``encoder(data_shape, n_outputs, time_conditioned)``.
+    time_conditioned : bool
+        Whether E takes t.
+    times : TimeSampling
+        Density of the training times.
+    augment : callable or None
+        ``augment(x, generator)``, the view that the encoder is shown.
+    """
+
+    outputs_per_component = 1
+
+    def __init__(
+        self, data_shape, n_components, encoder, time_conditioned, times, augment
+    ):
+        super().__init__()
+        self.data_shape = tuple(data_shape)
+        self.n_components = n_components
+        self.time_conditioned = time_conditioned
+        n_outputs = self.outputs_per_component * n_components
+        self.encoder = encoder(self.data_shape, n_outputs, time_conditioned)
+        self.times = times
+        self.augment = augment
+
+    def view(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return what the encoder is shown of `x` in training."""
+        return x if self.augment is None else self.augment(x, generator)
+
+    def outputs(self, x: Tensor, t: Tensor) -> Tensor:
+        """Return what the encoder gives for `x` at times `t` of shape ``(n,)``."""
+        return self.encoder(x, t) if self.time_conditioned else self.encoder(x)
+
+    def curve(self, x: Tensor, times: Tensor) -> Tensor:
+        """Codes of rows `x` at `times` ``(T,)``: ``(n, T, n_components)``.
+
+        A static encoder has one code, ``(n, 1, n_components)``.
+        """
+        if not self.time_conditioned:
+            codes = [self.encoder(x)]
+        elif hasattr(self.encoder, "trunk"):
+            h = self.encoder.trunk(x)
+            codes = [self.encoder.head(h, t[None]) for t in times]
+        else:
+            codes = [self.encoder(x, t.expand(len(x))) for t in times]
+        return torch.stack(codes, dim=1)[:, :, : self.n_components]
+
+    def check_shapes(self, x0: Tensor, seen: Tensor) -> None:
+        """Raise ValueError if a network gives another shape than it was asked for."""
+        t = torch.full((len(x0),), 0.5, device=x0.device)
+        n_outputs = self.outputs_per_component * self.n_components
+        expect_shape("encoder", self.encoder, self.outputs(seen, t), len(x0), n_outputs)
+
+
+class DiffusionModel(EncoderModel):
     """Denoising score matching with a code (DRL).
 
     With ``x_t = alpha x0 + sigma eps`` and ``z = E(view of x0)`` or
@@ -24,54 +91,35 @@ class DiffusionModel(nn.Module):
 
     Parameters
     ----------
-    data_shape : tuple of int
-        Shape of one row.
-    n_components : int
-        Length of the code.
-    encoder : callable
-        ``encoder(data_shape, n_outputs, time_conditioned)``.
     score_network : callable
         ``score_network(data_shape, n_components)``.
-    time_conditioned : bool
-        Whether E takes t.
-    sde, preconditioning, times, augment
+    sde, preconditioning
         See the modules of these names.
     code_dropout : float
         Share of rows denoised without their code.
     penalty_weight : float
         Weight w of the penalty on the code.
+    **shared
+        Parameters of :class:`EncoderModel`.
     """
 
-    outputs_per_component = 1
     penalty = "l1"
 
     def __init__(
         self,
-        data_shape,
-        n_components,
-        encoder,
+        *,
         score_network,
-        time_conditioned,
         sde,
         preconditioning,
-        times,
-        augment,
         code_dropout,
         penalty_weight,
+        **shared,
     ):
-        super().__init__()
-        self.data_shape = tuple(data_shape)
-        self.n_components = n_components
-        self.time_conditioned = time_conditioned
-        self.encoder = encoder(
-            self.data_shape, self.outputs_per_component * n_components, time_conditioned
-        )
-        self.score_network = score_network(self.data_shape, n_components)
-        self.null_code = nn.Parameter(torch.zeros(n_components))
+        super().__init__(**shared)
+        self.score_network = score_network(self.data_shape, self.n_components)
+        self.null_code = nn.Parameter(torch.zeros(self.n_components))
         self.sde = sde
         self.preconditioning = preconditioning
-        self.times = times
-        self.augment = augment
         self.code_dropout = code_dropout
         self.penalty_weight = penalty_weight
 
@@ -91,8 +139,7 @@ class DiffusionModel(nn.Module):
         """
         t = self.times.ppf(stratified(len(x0), generator))
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-        view = seen if self.augment is None else self.augment(seen, generator)
-        z, penalty = self.code(view, t, generator)
+        z, penalty = self.code(self.view(seen, generator), t, generator)
         u = torch.rand(len(x0), 1, generator=generator, device=x0.device)
         z = torch.where(u < self.code_dropout, self.null_code, z)
         error = self.denoising_error(x0, eps, t, z)
@@ -100,10 +147,6 @@ class DiffusionModel(nn.Module):
             "denoising": error.mean(),
             self.penalty: self.penalty_weight * penalty.mean(),
         }
-
-    def outputs(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return what the encoder gives for `x` at times `t` of shape ``(n,)``."""
-        return self.encoder(x, t) if self.time_conditioned else self.encoder(x)
 
     def code(self, x: Tensor, t: Tensor, generator: torch.Generator):
         """Codes ``(n, n_components)`` to denoise with, and their penalty ``(n,)``."""
@@ -130,28 +173,12 @@ class DiffusionModel(nn.Module):
         shape = (-1, *[1] * (like.ndim - 1))
         return self.sde.alpha(t).view(shape), self.sde.sigma(t).view(shape)
 
-    def curve(self, x: Tensor, times: Tensor) -> Tensor:
-        """Codes of rows `x` at `times` ``(T,)``: ``(n, T, n_components)``.
-
-        A static encoder has one code, ``(n, 1, n_components)``.
-        """
-        if not self.time_conditioned:
-            codes = [self.encoder(x)]
-        elif hasattr(self.encoder, "trunk"):
-            h = self.encoder.trunk(x)
-            codes = [self.encoder.head(h, t[None]) for t in times]
-        else:
-            codes = [self.encoder(x, t.expand(len(x))) for t in times]
-        return torch.stack(codes, dim=1)[:, :, : self.n_components]
-
     def check_shapes(self, x0: Tensor, seen: Tensor) -> None:
-        """Raise ValueError if a network gives another shape than it was asked for."""
+        super().check_shapes(x0, seen)
         t = torch.full((len(x0),), 0.5, device=x0.device)
-        n_outputs = self.outputs_per_component * self.n_components
-        outputs = self.outputs(seen, t)
-        _expect("encoder", self.encoder, outputs, (len(x0), n_outputs))
-        F = self.score_network(x0, t, outputs[:, : self.n_components])
-        _expect("score_network", self.score_network, F, tuple(x0.shape))
+        z = x0.new_zeros(len(x0), self.n_components)
+        F = self.score_network(x0, t, z)
+        expect_shape("score_network", self.score_network, F, *x0.shape)
 
 
 class VariationalDiffusionModel(DiffusionModel):
@@ -171,7 +198,8 @@ class VariationalDiffusionModel(DiffusionModel):
         return z, kl_divergence(mean, log_variance)
 
 
-def _expect(name, network, output, shape):
+def expect_shape(name: str, network: nn.Module, output: Tensor, *shape: int) -> None:
+    """Raise ValueError if the output of a network is not of this shape."""
     if tuple(output.shape) != shape:
         raise ValueError(
             f"{name} {type(network).__name__} gave an output of shape "

@@ -41,9 +41,18 @@ def make(
 ):
     sde = VE()
     built = model(
-        shape, 5, encoder, score_network, time_conditioned, sde, EDM, Uniform(sde),
-        None, code_dropout, 0.01,
-    )  # fmt: skip
+        data_shape=shape,
+        n_components=5,
+        encoder=encoder,
+        score_network=score_network,
+        time_conditioned=time_conditioned,
+        sde=sde,
+        preconditioning=EDM,
+        times=Uniform(sde),
+        augment=None,
+        code_dropout=code_dropout,
+        penalty_weight=0.01,
+    )
     draw_weights(built, rng())
     return built
 

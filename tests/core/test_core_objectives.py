@@ -50,9 +50,18 @@ def losses(sde, scheme, density, u, shift=0.0):
     oracle = Oracle(sde, scheme, u)
     oracle.shift = shift
     model = DiffusionModel(
-        (1,), 1, lambda *_: nn.Identity(), lambda *_: oracle, False, sde, scheme,
-        density(sde), None, 0.0, 0.0,
-    )  # fmt: skip
+        data_shape=(1,),
+        n_components=1,
+        encoder=lambda *_: nn.Identity(),
+        score_network=lambda *_: oracle,
+        time_conditioned=False,
+        sde=sde,
+        preconditioning=scheme,
+        times=density(sde),
+        augment=None,
+        code_dropout=0.0,
+        penalty_weight=0.0,
+    )
     generator = torch.Generator().manual_seed(0)
     shape = {"size": (N, 1), "generator": generator, "dtype": torch.float64}
     x0, eps, n = (torch.randn(**shape) for _ in range(3))
