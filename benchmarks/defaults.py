@@ -40,16 +40,17 @@ CHANGES = {
     "l1_weight=0": {"l1_weight": 0.0},
     "l1_weight=0.1": {"l1_weight": 0.1},
     "lr=1e-3": {"lr": 1e-3},
-    "lr=4e-3": {"lr": 4e-3},
+    "lr=6e-3": {"lr": 6e-3},
     "batch_size=128": {"batch_size": 128},
     "n_components=16": {"n_components": 16},
-    "n_components=64": {"n_components": 64},
+    "n_components=32": {"n_components": 32},
+    "n_components=128": {"n_components": 128},
     "encoder='mlp'": {"encoder": "mlp"},
     "t_grid=1": {"t_grid": 1},
     "t_grid=4": {"t_grid": 4},
     "t_grid=4, time_conditioning='full'": {"t_grid": 4, "time_conditioning": "full"},
 }
-KL_WEIGHTS = [0.001, 0.01, 0.1]
+KL_WEIGHTS = [0.001, 0.003, 0.01, 0.1]
 VIEWS = {
     "no views": None,
     "features replaced, share .3 (default)": corrupt_features,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from numbers import Integral
 
 import numpy as np
 from sklearn.base import _fit_context as fit_context
@@ -110,7 +111,8 @@ def check_data_shape(image_shape, n_features):
     if image_shape is None:
         return (n_features,)
     shape = tuple(image_shape)
-    if len(shape) != 3 or any(int(side) != side or side < 1 for side in shape):
+    sides = [side for side in shape if isinstance(side, Integral) and side > 0]
+    if len(shape) != 3 or len(sides) != 3:
         raise ValueError(
             f"image_shape={image_shape!r} must be three positive integers "
             "(channels, height, width)."

@@ -137,7 +137,7 @@ class DiffusionRepresentation(_BaseDiffusion):
 
     Parameters
     ----------
-    n_components : int, default=32
+    n_components : int, default=64
         Length of the code.
     t_grid : None, int or array-like of shape (T,), default=None
         None trains a static code. Anything else trains a code that depends on
@@ -187,7 +187,7 @@ class DiffusionRepresentation(_BaseDiffusion):
         "auto" trains about 800 steps, at least 10 and at most 500 epochs.
     batch_size : int, default=256
         Largest number of rows in a training step.
-    lr : float, default=2e-3
+    lr : float, default=3e-3
         Largest learning rate of AdamW; linear warm-up, then cosine decay.
     early_stopping : bool, default=False
         Whether to hold out rows, stop when their loss no longer falls, and
@@ -261,7 +261,7 @@ class DiffusionRepresentation(_BaseDiffusion):
 
     def __init__(
         self,
-        n_components=32,
+        n_components=64,
         *,
         t_grid=None,
         image_shape=None,
@@ -276,7 +276,7 @@ class DiffusionRepresentation(_BaseDiffusion):
         code_dropout=0.1,
         max_epochs="auto",
         batch_size=256,
-        lr=2e-3,
+        lr=3e-3,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -328,7 +328,7 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
 
     Parameters
     ----------
-    kl_weight : float, default=0.01
+    kl_weight : float, default=0.003
         Weight of the KL as a fraction of the limit from which on no code pays
         its price, computed for white data of unit variance from `sde`,
         `preconditioning` and `time_sampling`; see
@@ -371,7 +371,7 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
 
     def __init__(
         self,
-        n_components=32,
+        n_components=64,
         *,
         t_grid=None,
         image_shape=None,
@@ -382,11 +382,11 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
         preconditioning="edm",
         time_sampling="log_normal",
         augment="auto",
-        kl_weight=0.01,
+        kl_weight=0.003,
         code_dropout=0.1,
         max_epochs="auto",
         batch_size=256,
-        lr=2e-3,
+        lr=3e-3,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -429,7 +429,7 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
             warnings.warn(
                 f"kl_weight={self.kl_weight} is at or above 1, the limit from which no "
                 "code pays the price of its KL: expect a code that carries nothing. "
-                "Use a smaller fraction, such as 0.01.",
+                "Use a smaller fraction, such as 0.003.",
                 CodeCollapseWarning,
                 stacklevel=2,
             )
