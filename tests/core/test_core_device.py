@@ -30,6 +30,20 @@ def test_a_forked_block_is_seeded_and_leaves_no_trace():
     assert not torch.equal(draws[0], draws[2])
 
 
+def test_a_block_that_fails_leaves_no_trace_either():
+    state = torch.get_rng_state()
+
+    def fails():
+        with forked_rng(5):
+            return torch.rand(3) / (0 // 0)
+
+    with pytest.raises(ZeroDivisionError):
+        fails()
+    assert torch.equal(torch.get_rng_state(), state)
+    with forked_rng(5):  # and the next block need not wait
+        pass
+
+
 def test_environment_chooses_the_device(monkeypatch):
     monkeypatch.setenv("DIFFREP_DEVICE", "cpu")
     assert choose_device() == torch.device("cpu")
@@ -39,6 +53,9 @@ def test_environment_chooses_the_device(monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
-def test_a_device_that_is_not_there(device):
+def test_a_device_that_is_not_there(device, monkeypatch):
     with pytest.raises(ValueError, match=f"device='{device}' cannot be used.*'cpu'"):
         choose_device(device)
+    monkeypatch.setenv("DIFFREP_DEVICE", device)
+    with pytest.raises(ValueError, match=f"device='{device}' cannot be used"):
+        choose_device()

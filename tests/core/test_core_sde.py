@@ -36,11 +36,15 @@ def test_rest_follows_from_alpha_and_sigma(sde):
     torch.testing.assert_close(derived.time_at(ratio), t)
 
 
-def test_derivatives_work_where_gradients_are_switched_off():
+@SDES
+def test_derivatives_work_where_gradients_are_switched_off(sde):
     with torch.inference_mode():
         t = times()
-        g = TwoFunctions(VP()).diffusion(t)
-    torch.testing.assert_close(g.clone(), VP().diffusion(times()))
+        f = TwoFunctions(sde).drift(torch.ones_like(t), t)
+        g = TwoFunctions(sde).diffusion(t)
+    t = times()
+    torch.testing.assert_close(f.clone(), sde.drift(torch.ones_like(t), t))
+    torch.testing.assert_close(g.clone(), sde.diffusion(t))
 
 
 @SDES

@@ -41,6 +41,14 @@ def test_other_densities_are_their_quantiles():
     torch.testing.assert_close(Uniform(VP()).ppf(U), 1e-3 + U * (1 - 1e-3))
     assert set(SingleTime(VE(), 0.3).ppf(U).tolist()) == {0.3}
     assert set(SingleTime(VP(), 0.0).ppf(U).tolist()) == {1e-3}
+    early = Quantiles(VP(), scipy.stats.beta(1, 50)).ppf(U)
+    assert (early.min(), (early.diff() >= 0).all()) == (1e-3, True)
+
+
+@pytest.mark.parametrize("low", [-0.1, 0.1, np.nan])
+def test_quantiles_outside_the_range_of_t_are_refused(low):
+    with pytest.raises(ValueError, match=r"gave times from .* into \[0, 1\]"):
+        Quantiles(VE(), scipy.stats.uniform(low, 1)).ppf(U)
 
 
 @pytest.mark.parametrize("sde", [VE(), VP(), SubVP()], ids=str)

@@ -9,8 +9,16 @@ import torch
 from skorch.callbacks import Callback
 from torch import nn
 
+from diffrep.core.device import Stream, generator
+from diffrep.core.layers import Linear, draw_weights
 from diffrep.core.rows import Rows
-from diffrep.core.training import AveragedAdamW, RepresentationNet, warmup_cosine
+from diffrep.core.training import (
+    BLOCK,
+    AveragedAdamW,
+    Progress,
+    RepresentationNet,
+    warmup_cosine,
+)
 from diffrep.exceptions import DivergenceError
 
 
@@ -60,6 +68,9 @@ def test_learning_rate_warms_up_and_decays():
     assert factors[2000] == 0
     assert all(np.diff(factors[:100]) > 0)
     assert all(np.diff(factors[100:]) <= 0)
+    short = [warmup_cosine(step, 30) for step in range(4)]
+    assert short == pytest.approx([1 / 3, 2 / 3, 1, 1])
+    assert warmup_cosine(0, 1) == 1
     assert warmup_cosine(3, None) == pytest.approx(0.04)
     assert warmup_cosine(10**6, None) == 1
 
@@ -74,6 +85,7 @@ class Mean(nn.Module):
         self.centre = nn.Parameter(torch.zeros(2))
         self.fails_at = fails_at
         self.calls = 0
+        self.block_sizes = set()
 
     def forward(self, x0, seen, generator):
         self.calls += 1
@@ -83,6 +95,7 @@ class Mean(nn.Module):
         return {"distance": (self.centre - x0 - 0.1 * noise).square().mean()}
 
     def curve(self, x, times):
+        self.block_sizes.add(len(x))
         return (x - self.centre)[:, None].expand(-1, len(times), -1)
 
 
@@ -96,13 +109,17 @@ def rows(n=50):
     return Rows(X, np.zeros(2), np.ones(2), (2,), "cpu")
 
 
-def trained(module=Mean, callbacks=None, epochs=20, **options):
+def untrained(module=Mean, callbacks=None, epochs=20, lr=0.05, **options):
     net = RepresentationNet(
-        module, seed=3, lr=0.05, max_epochs=epochs, batch_size=8, callbacks=callbacks,
+        module, seed=3, lr=lr, max_epochs=epochs, batch_size=8, callbacks=callbacks,
         **options,
     ).initialize()  # fmt: skip
     net.set_schedule(None)
-    return net.partial_fit((rows(), rows(10)))
+    return net
+
+
+def trained(*arguments, **options):
+    return untrained(*arguments, **options).partial_fit((rows(), rows(10)))
 
 
 def test_learns_and_says_what():
@@ -138,9 +155,94 @@ def test_module_holds_the_averages_between_epochs():
     assert not torch.equal(seen.raw, seen.between)
 
 
+class Watch(Callback):
+    """Notes what the net does in each batch."""
+
+    def __init__(self, stop_at=None):
+        self.stop_at = stop_at
+        self.epochs, self.norms, self.modes = [], [], set()
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.epochs.append([])
+
+    def on_batch_end(self, net, batch, training, **kwargs):
+        self.modes.add((training, net.module_.training))
+        if training:
+            self.epochs[-1] += batch[0][:, 0].tolist()
+            self.norms.append(float(net.module_.centre.grad.norm()))
+            self.raw = net.module_.centre.detach().clone()
+            if len(self.norms) == self.stop_at:
+                raise KeyboardInterrupt
+
+
+def test_epochs_are_shuffled_anew_and_gradients_clipped():
+    watch = Watch()
+    trained(callbacks=[watch], epochs=3)
+    a, b, c = watch.epochs
+    as_they_come = rows()[:][0][:, 0].tolist()
+    assert sorted(a) == sorted(b) == sorted(c) == sorted(as_they_come)
+    assert a != b != c != a
+    assert as_they_come not in (a, b, c)
+    assert max(watch.norms) == pytest.approx(1, abs=1e-5)
+    assert watch.modes == {(True, True), (False, False)}
+
+
+def test_learning_rate_follows_a_schedule_for_each_training():
+    net = untrained(epochs=4)
+    for _ in range(2):
+        net.set_schedule(4 * 7)
+        net.partial_fit((rows(), None))
+    expected = [0.05 * warmup_cosine(7 * epoch + 6, 28) for epoch in range(4)]
+    assert net.history[:, "lr"] == pytest.approx(2 * expected)
+
+
+def test_validation_sees_the_same_noise_every_time():
+    history = trained(lr=0.0, epochs=3).history
+    assert len(set(history[:, "valid_loss"])) == 1
+    assert len(set(history[:, "train_loss"])) == 3
+    # means over rows, of noise of variance 0.01 on top
+    expected = (rows().X ** 2).mean() + 0.01
+    assert history[:, "train_loss"] == pytest.approx([expected] * 3, rel=0.1)
+    expected = (rows(10).X ** 2).mean() + 0.01
+    assert history[0, "valid_loss"] == pytest.approx(expected, rel=0.2)
+
+
+class Layered(Mean):
+    def __init__(self):
+        super().__init__()
+        self.layer = Linear(40, 2)
+
+
+class Drawn(Mean):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(40, 2)
+
+
+def test_start_is_drawn_from_the_seed():
+    expected = Linear(40, 2)
+    draw_weights(expected, generator(3, Stream.START))
+    assert torch.equal(untrained(Layered).module_.layer.weight, expected.weight)
+
+
+def test_start_of_foreign_layers_is_seeded_too():
+    # the suite's fixture sees to it that the global generator stays as it was
+    one, same = (untrained(Drawn, fork_rng=True).module_.layer for _ in range(2))
+    assert torch.equal(one.weight, same.weight)
+
+
 def test_an_interrupt_by_the_user_is_raised():
+    net = untrained(lambda: Mean(fails_at=30))
     with pytest.raises(KeyboardInterrupt):
-        trained(lambda: Mean(fails_at=30))
+        net.partial_fit((rows(), rows(10)))
+
+
+def test_training_that_ends_within_an_epoch_leaves_the_averages():
+    watch = Watch(stop_at=10)  # quietly: callbacks end a training like this
+    net = trained(callbacks=[watch])
+    assert net.step_ == len(watch.norms) == 10
+    assert torch.equal(net.optimizer_.state[net.module_.centre]["average"], watch.raw)
+    assert not torch.equal(net.module_.centre, watch.raw)
 
 
 def test_an_interrupt_by_a_callback_ends_training():
@@ -166,5 +268,15 @@ def test_pickle_goes_on_where_it_stopped():
         one.partial_fit((rows(), None))
     assert torch.equal(net.module_.centre, copy.module_.centre)
     codes = net.curves(rows(300), [0.1, 0.2])
+    expected = rows(300)[:][0] - net.module_.centre.detach()
+    np.testing.assert_allclose(codes, np.stack([expected, expected], 1), rtol=1e-6)
+    assert net.module_.block_sizes == {BLOCK["cpu"]}
     assert codes.shape == (300, 2, 2)
     np.testing.assert_array_equal(codes, copy.curves(rows(300), [0.1, 0.2]))
+
+
+def test_progress_counts_epochs(capsys):
+    trained(callbacks=[Progress()], epochs=3)
+    shown = capsys.readouterr().err
+    assert "3/3" in shown
+    assert "loss=" in shown
