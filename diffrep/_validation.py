@@ -111,7 +111,7 @@ def check_data_shape(image_shape, n_features):
     if image_shape is None:
         return (n_features,)
     shape = tuple(image_shape)
-    sides = [side for side in shape if isinstance(side, Integral) and side > 0]
+    sides = [int(s) for s in shape if isinstance(s, Integral) and int(s) > 0]
     if len(shape) != 3 or len(sides) != 3:
         raise ValueError(
             f"image_shape={image_shape!r} must be three positive integers "
@@ -123,7 +123,7 @@ def check_data_shape(image_shape, n_features):
             f"X has {n_features} features. Give (channels, height, width) of the "
             "images that were flattened into the rows."
         )
-    return tuple(int(side) for side in shape)
+    return tuple(sides)
 
 
 def check_times(t, t_min, name):
