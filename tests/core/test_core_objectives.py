@@ -46,8 +46,8 @@ class Oracle(nn.Module):
         return best + self.shift + self.tilt * shown
 
 
-def losses(sde, scheme, density, u, shift=0.0, tilt=0.0):
-    """Losses of single rows, as a model with an oracle computes them."""
+def model_and_draws(sde, scheme, density, u, shift=0.0, tilt=0.0):
+    """Return a model whose F is an oracle, and x0, eps, t, z of many rows."""
     oracle = Oracle(sde, scheme, u)
     oracle.shift, oracle.tilt = shift, tilt
     model = DiffusionModel(
@@ -68,7 +68,13 @@ def losses(sde, scheme, density, u, shift=0.0, tilt=0.0):
     x0, eps, n = (torch.randn(**shape) for _ in range(3))
     z = x0 + (1 / u - 1) ** 0.5 * n if u else torch.zeros_like(x0)
     t = model.times.ppf(stratified(N, generator).double())
-    return model.denoising_error(x0, eps, t, z)
+    return model, (x0, eps, t, z)
+
+
+def losses(*case, **change):
+    """Losses of single rows, as a model with an oracle computes them."""
+    model, draws = model_and_draws(*case, **change)
+    return model.denoising_error(*draws)
 
 
 REFERENCE = [
@@ -93,6 +99,17 @@ def test_loss_of_the_oracle(sde, scheme, density, values, i):
     assert float(found.mean()) == pytest.approx(values[i], abs=tolerance)
     for change in ({"shift": -0.1}, {"shift": 0.1}, {"tilt": -0.1}, {"tilt": 0.1}):
         assert losses(sde, scheme, density, u, **change).mean() > found.mean()
+
+
+@pytest.mark.parametrize(("sde", "scheme", "density", "values"), REFERENCE)
+def test_loss_is_the_weighted_error_of_x0(sde, scheme, density, values):
+    # row by row, so no sampling error hides a wrong factor
+    model, (x0, eps, t, z) = model_and_draws(sde, scheme, density, 0.5)
+    alpha, sigma = sde.alpha(t)[:, None], sde.sigma(t)[:, None]
+    error = model.denoised(alpha * x0 + sigma * eps, t, z) - x0
+    weight = (alpha / sigma) ** 2 + (scheme is EDM)
+    expected = (weight * error**2).squeeze(1)
+    torch.testing.assert_close(model.denoising_error(x0, eps, t, z), expected)
 
 
 @pytest.mark.parametrize(
