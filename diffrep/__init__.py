@@ -4,6 +4,10 @@
 
 ``diffrep.diffusion``
     the estimators DRL and VDRL
+``diffrep.baselines``
+    autoencoders, simCLR and others on the same networks
+``diffrep.evaluation``, ``diffrep.display``, ``diffrep.datasets``
+    probes and comparisons, their figures, data to try them on
 ``diffrep.exceptions``
     errors and warnings
 ``diffrep.core``

@@ -48,7 +48,7 @@ EPOCHS = (10, 500)
 #: Of AdamW.
 WEIGHT_DECAY = 0.01
 
-#: Largest number of rows that ``initialize(X, generator)`` is given.
+#: Largest number of rows that closed forms are fitted to.
 N_START_ROWS = 10_000
 
 
@@ -64,6 +64,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         "t_grid": [None, Interval(Integral, 1, None, closed="left"), "array-like"],
         "image_shape": [None, "array-like"],
         "encoder": [StrOptions({"auto", "class", *BACKBONES}), callable],
+        "init": [StrOptions({"pca", "random"})],
         "time_conditioning": [StrOptions(set(CONDITIONINGS))],
         "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
         "max_epochs": [
@@ -92,6 +93,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         t_grid,
         image_shape,
         encoder,
+        init,
         time_conditioning,
         augment,
         max_epochs,
@@ -111,6 +113,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         self.t_grid = t_grid
         self.image_shape = image_shape
         self.encoder = encoder
+        self.init = init
         self.time_conditioning = time_conditioning
         self.augment = augment
         self.max_epochs = max_epochs
@@ -340,6 +343,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
                 len(self.classes_) if self._labels else None,
             ),
             "time_conditioned": self.t_grid_ is not None,
+            "times": self._times(),
             "augment": None if self._labels else view,  # classes have no views
             **arguments,
         }
@@ -361,18 +365,18 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         return callable(self.encoder)
 
     def _start_from_data(self, X, y):
-        """Let the encoder fit its start to the data; check its output on two rows."""
+        """Fit to the data what is fitted in closed form; check shapes on two rows."""
         model, seed = self.net_.module_, self.net_.seed
         rows = self._rows(X, y)
-        if hasattr(model.encoder, "initialize"):
-            rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
-            _, seen = rows[rng.permutation(len(X))[:N_START_ROWS]]
-            draws = generator(seed, Stream.START, 2, self.net_.device)
+        rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
+        x0, seen = rows[rng.permutation(len(X))[:N_START_ROWS]]
+        draws = generator(seed, Stream.START, 2, self.net_.device)
+        model.initialize(x0, draws)
+        if self.init == "pca" and hasattr(model.encoder, "initialize"):
             model.encoder.initialize(seen, draws)
-        x0, seen = rows[:2]
         model.eval()
         with torch.no_grad():
-            model.check_shapes(x0, seen)
+            model.check_shapes(x0[:2], seen[:2])
 
     def _train(self, X, y, n_epochs, early_stopping=False):
         """Train `net_` on for some epochs; set `history_` and `n_iter_`."""

@@ -41,13 +41,17 @@ def encoder_factory(encoder, time_conditioning, data_shape, n_classes):
     return partial(CONDITIONINGS[time_conditioning], BACKBONES[encoder])
 
 
-def score_network_factory(score_network, data_shape):
-    """Return ``score_network(data_shape, n_components) -> nn.Module``."""
+def score_network_factory(score_network, shape):
+    """Return ``score_network(shape, n_components) -> nn.Module``."""
     if not isinstance(score_network, str):
-        _refuse_instance("score_network", score_network, "data_shape, n_components")
+        _refuse_instance("score_network", score_network, "shape, n_components")
         return score_network
-    if score_network != "mlp":
-        _need_image("score_network", score_network, data_shape, "'mlp'")
+    if score_network != "mlp" and not _is_image(shape):
+        raise ValueError(
+            f"score_network={score_network!r} needs images: give image_shape="
+            "(channels, height, width) and noise_space='data', or use "
+            "score_network='mlp'."
+        )
     return SCORE_NETWORKS[score_network]
 
 
@@ -55,9 +59,12 @@ def view_function(augment, data_shape):
     """Return ``augment(x, generator) -> x``, or None for rows shown as they are."""
     if not isinstance(augment, str):
         return augment
-    if augment == "auto":
-        augment = "image" if _is_image(data_shape) else "table"
-    if augment == "image":
+    if augment == "auto" and not _is_image(data_shape):
+        augment = "table"
+    elif augment == "auto":
+        # What has no colour is often writing, which means another thing mirrored.
+        augment = "photo" if data_shape[0] == 3 else "image"
+    if augment in {"image", "photo"}:
         _need_image("augment", augment, data_shape, "'table', 'gaussian' or None")
     return AUGMENTATIONS[augment]
 

@@ -25,6 +25,7 @@ from diffrep.core.objectives import collapse_limit, squared_error
 from diffrep.core.preconditioning import PRECONDITIONINGS
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.sde import SDE, SDES
+from diffrep.core.spaces import SPACES
 from diffrep.core.time_sampling import TIME_SAMPLINGS
 from diffrep.exceptions import CodeCollapseWarning
 
@@ -41,6 +42,7 @@ class _BaseDiffusion(BaseRepresentation):
     _parameter_constraints: dict = {
         **BaseRepresentation._parameter_constraints,
         "score_network": [StrOptions(set(SCORE_NETWORKS)), callable],
+        "noise_space": [StrOptions({"auto", *SPACES})],
         "sde": [StrOptions(set(SDES)), SDE],
         "preconditioning": [StrOptions(set(PRECONDITIONINGS))],
         "time_sampling": [
@@ -56,6 +58,7 @@ class _BaseDiffusion(BaseRepresentation):
         n_components,
         *,
         score_network,
+        noise_space,
         sde,
         preconditioning,
         time_sampling,
@@ -64,6 +67,7 @@ class _BaseDiffusion(BaseRepresentation):
     ):
         super().__init__(n_components, **shared)
         self.score_network = score_network
+        self.noise_space = noise_space
         self.sde = sde
         self.preconditioning = preconditioning
         self.time_sampling = time_sampling
@@ -72,11 +76,12 @@ class _BaseDiffusion(BaseRepresentation):
     def score(self, X, y=None):
         """How well rows are denoised with their codes; higher is better.
 
-        The mean squared error of the estimate of x0 on standardised data,
-        negated, over eight signal-to-noise ratios from 100 to 0.01 with fixed
-        noise. The same measure whatever `sde`, `preconditioning`,
-        `time_sampling` and `augment`, so that searches can compare these. It
-        favours more components and says little about downstream accuracy.
+        The mean squared error of the estimate of x0 in `noise_space`, where
+        the mean variance is 1, negated, over eight signal-to-noise ratios from
+        100 to 0.01 with fixed noise. For one `noise_space` it is the same
+        measure whatever `sde`, `preconditioning`, `time_sampling` and
+        `augment`, so that searches can compare these. It favours more
+        components and says little about downstream accuracy.
 
         Parameters
         ----------
@@ -99,6 +104,7 @@ class _BaseDiffusion(BaseRepresentation):
         with torch.inference_mode(), self.net_.autocast():
             for batch in gen_batches(len(X), SCORE_BATCH):
                 x0, seen = rows[batch]
+                x0 = model.space(x0)
                 eps = torch.randn(x0.shape, generator=draws, device=x0.device)
                 curves = model.curve(seen, times).expand(-1, len(times), -1)
                 for t, z in zip(times, curves.unbind(1), strict=True):
@@ -116,11 +122,15 @@ class _BaseDiffusion(BaseRepresentation):
 
     def _diffusion_arguments(self, data_shape):
         """Arguments of a diffusion model but for the weight of its penalty."""
+        space = self.noise_space
+        if space == "auto":
+            space = "pca" if self.score_network == "mlp" else "data"
+        shape = SPACES[space](data_shape).shape
         return {
-            "score_network": score_network_factory(self.score_network, data_shape),
+            "space": SPACES[space],
+            "score_network": score_network_factory(self.score_network, shape),
             "sde": noise_process(self.sde),
             "preconditioning": PRECONDITIONINGS[self.preconditioning],
-            "times": self._times(),
             "code_dropout": self.code_dropout,
         }
 
@@ -137,7 +147,7 @@ class DiffusionRepresentation(_BaseDiffusion):
 
     Parameters
     ----------
-    n_components : int, default=64
+    n_components : int, default=128
         Length of the code.
     t_grid : None, int or array-like of shape (T,), default=None
         None trains a static code. Anything else trains a code that depends on
@@ -153,9 +163,19 @@ class DiffusionRepresentation(_BaseDiffusion):
         callable ``(data_shape, n_outputs, time_conditioned)``
         gives an ``nn.Module`` of your own with forward ``(x)``, or ``(x, t)``
         if time-conditioned; see the developer guide.
+    init : {"pca", "random"}, default="pca"
+        Start of the encoder. "pca" fits it to the data in closed form: filters
+        are whitened patches, and the code is a PCA of what is then the first
+        stage of the encoder, the row itself in a table; training adds what
+        else there is. An encoder of your own is asked through its method
+        ``initialize(X, generator)``, if it has one.
     score_network : {"mlp", "unet"} or callable, default="mlp"
         "unet" is for images. A callable ``(data_shape, n_components)`` gives
         an ``nn.Module`` of your own with forward ``(x_t, t, z)``.
+    noise_space : {"auto", "pca", "data"}, default="auto"
+        What noise is added to: the first 128 principal components of the
+        data, whitened halfway, or the data themselves. "auto" is "pca" with
+        ``score_network="mlp"``, else "data".
     time_conditioning : {"late", "full"}, default="late"
         How t enters the built-in encoders: "late" chooses among features of
         several scales, so that 16 codes cost hardly more than one; "full"
@@ -261,12 +281,14 @@ class DiffusionRepresentation(_BaseDiffusion):
 
     def __init__(
         self,
-        n_components=64,
+        n_components=128,
         *,
         t_grid=None,
         image_shape=None,
         encoder="auto",
+        init="pca",
         score_network="mlp",
+        noise_space="auto",
         time_conditioning="late",
         sde="ve",
         preconditioning="edm",
@@ -292,7 +314,9 @@ class DiffusionRepresentation(_BaseDiffusion):
             t_grid=t_grid,
             image_shape=image_shape,
             encoder=encoder,
+            init=init,
             score_network=score_network,
+            noise_space=noise_space,
             time_conditioning=time_conditioning,
             sde=sde,
             preconditioning=preconditioning,
@@ -371,12 +395,14 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
 
     def __init__(
         self,
-        n_components=64,
+        n_components=128,
         *,
         t_grid=None,
         image_shape=None,
         encoder="auto",
+        init="pca",
         score_network="mlp",
+        noise_space="auto",
         time_conditioning="late",
         sde="ve",
         preconditioning="edm",
@@ -402,7 +428,9 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
             t_grid=t_grid,
             image_shape=image_shape,
             encoder=encoder,
+            init=init,
             score_network=score_network,
+            noise_space=noise_space,
             time_conditioning=time_conditioning,
             sde=sde,
             preconditioning=preconditioning,
@@ -437,7 +465,7 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
         limit = collapse_limit(
             arguments["sde"],
             arguments["preconditioning"],
-            arguments["times"],
+            self._times(),
             time_conditioned=self.t_grid is not None,
         )
         weight = self.kl_weight * limit / math.prod(data_shape)

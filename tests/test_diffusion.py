@@ -20,6 +20,7 @@ from diffrep import (
     SubVP,
     VariationalDiffusionRepresentation,
 )
+from diffrep.core.augment import AUGMENTATIONS
 from diffrep.exceptions import CodeCollapseWarning
 
 BOTH = pytest.mark.parametrize(
@@ -387,3 +388,21 @@ def test_fits_in_threads_do_not_disturb_each_other(table):
         beside = list(pool.map(lambda rep: rep.transform(X), fitted))
     for a, b in zip(alone, beside, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "name"),
+    [
+        (None, "table"),
+        ((3, 4, 4), "photo"),
+        ((1, 6, 8), "image"),
+        ((2, 4, 6), "image"),
+        ((4, 3, 4), "image"),
+    ],
+)
+def test_auto_views_suit_the_data(image_shape, name):
+    X = np.random.default_rng(0).normal(size=(40, 48))
+    rep = DiffusionRepresentation(**QUICK | {"max_epochs": 1}, image_shape=image_shape)
+    rep.fit(X)
+    assert rep.augment == "auto"
+    assert rep.net_.module_.augment is AUGMENTATIONS[name]

@@ -14,7 +14,8 @@ PACKAGE = Path(diffrep.__file__).parent
 # Each module may import from those above it only.
 ORDER = [
     ["exceptions"],
-    ["core.device", "core.sde", "core.layers"],
+    ["core.device", "core.sde", "core.closed_form"],
+    ["core.layers", "core.spaces"],
     [
         "core.time_sampling",
         "core.preconditioning",
@@ -24,11 +25,11 @@ ORDER = [
     ],
     ["core.objectives"],
     ["core.models", "core.rows"],
-    ["core.training"],
+    ["core.training", "core.baseline_models"],
     ["_validation"],
-    ["_parts"],
-    ["_base"],
-    ["diffusion"],
+    ["_parts", "_probing", "datasets"],
+    ["_base", "evaluation"],
+    ["diffusion", "baselines", "display"],
     ["__init__"],
 ]
 RANK = {f"diffrep.{name}": i for i, names in enumerate(ORDER) for name in names}

@@ -2,19 +2,34 @@
 
 A view is a function ``augment(x, generator)`` of a batch ``(n, *data_shape)``
 of standardised data; it returns a new batch of the same shape and draws from
-`generator` alone. The encoder sees a view of the row that is denoised, so that
-the code holds what views of one row share.
+`generator` alone, independently for every row. The encoder sees a view of the
+row that is denoised, so that the code holds what views of one row share.
+
+Since the data are standardised, a change of colour is measured in standard
+deviations of the data, and what is cut out becomes 0, the mean.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-__all__ = ["AUGMENTATIONS", "affine", "corrupt_features", "gaussian_noise"]
+__all__ = [
+    "AUGMENTATIONS",
+    "Chain",
+    "affine",
+    "blur",
+    "color_jitter",
+    "corrupt_features",
+    "crop",
+    "cutout",
+    "flip",
+    "gaussian_noise",
+]
 
 
 def affine(
@@ -40,20 +55,151 @@ def affine(
     shift : float
         Largest shift, as a share of the side.
     """
-
-    def uniform(bound, *shape):
-        u = torch.rand(len(x), *shape, generator=generator, device=x.device)
-        return bound * (2 * u - 1)
-
-    angle = uniform(math.radians(rotation))
-    size = uniform(scale).exp()
+    angle = _uniform(x, generator, math.radians(rotation))
+    size = _uniform(x, generator, scale).exp()
     cos, sin = size * angle.cos(), size * angle.sin()
     theta = x.new_empty(len(x), 2, 3)
-    theta[:, 0, 0], theta[:, 0, 1] = cos, uniform(shear) - sin
+    theta[:, 0, 0], theta[:, 0, 1] = cos, _uniform(x, generator, shear) - sin
     theta[:, 1, 0], theta[:, 1, 1] = sin, cos
-    theta[:, :, 2] = uniform(2 * shift, 2)  # a side is 2 long
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
-    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+    theta[:, :, 2] = _uniform(x, generator, 2 * shift, 2)  # a side is 2 long
+    return _resampled(x, theta)
+
+
+def crop(
+    x: Tensor,
+    generator: torch.Generator,
+    smallest: float = 0.3,
+    aspect: float = 4 / 3,
+) -> Tensor:
+    """Cut out a random rectangle of every image and stretch it to full size.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, C, H, W)
+    generator : torch.Generator
+    smallest : float
+        Smallest share of the area that is kept; the share is uniform up to 1.
+    aspect : float
+        Largest ratio of the sides, relative to that of the image.
+    """
+    area = smallest + (1 - smallest) * _share(x, generator)
+    # A share above 1 / aspect leaves less room: no side is longer than the image's.
+    bound = area.log().neg().clamp(max=math.log(aspect)) / 2
+    ratio = (bound * _uniform(x, generator, 1.0)).exp()
+    sides = torch.stack([area.sqrt() * ratio, area.sqrt() / ratio], dim=1)
+    theta = x.new_zeros(len(x), 2, 3)
+    theta[:, 0, 0], theta[:, 1, 1] = sides.T
+    theta[:, :, 2] = (1 - sides) * _uniform(x, generator, 1.0, 2)
+    return _resampled(x, theta)
+
+
+def flip(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Mirror every other image left to right, at random; ``(n, C, H, W)``."""
+    return torch.where(_maps(_share(x, generator)) < 0.5, x.flip(3), x)
+
+
+def color_jitter(
+    x: Tensor,
+    generator: torch.Generator,
+    brightness: float = 0.8,
+    contrast: float = 0.5,
+    saturation: float = 0.5,
+    hue: float = 0.1,
+    share: float = 0.8,
+    grey: float = 0.1,
+) -> Tensor:
+    """Change brightness, contrast, saturation and hue of images.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, C, H, W)
+    generator : torch.Generator
+    brightness : float
+        Largest shift of all values, in standard deviations of the data.
+    contrast, saturation : float
+        Largest change of the logarithm of the distance of a pixel from the
+        mean of its image, and from the mean of its channels.
+    hue : float
+        Largest turn of the colour circle, in whole turns; of images with three
+        channels only.
+    share : float
+        Share of the images that are changed.
+    grey : float
+        Share of the images that lose their colour altogether.
+    """
+    # All of it is one affine map of the channels of each image.
+    n_channels = x.shape[1]
+    grey_part = x.new_full((n_channels, n_channels), 1 / n_channels)
+    identity = torch.eye(n_channels, device=x.device)
+    color_part = identity - grey_part
+    scale = _uniform(x, generator, saturation).exp()
+    scale = torch.where(_share(x, generator) < grey, 0.0, scale)[:, None, None]
+    angle = _uniform(x, generator, 2 * math.pi * hue)[:, None, None]
+    if n_channels == 3:
+        across = (color_part.roll(1, 0) - color_part.roll(-1, 0)) / math.sqrt(3)
+        color_part = angle.cos() * color_part + angle.sin() * across
+    stretch = _uniform(x, generator, contrast).exp()[:, None, None]
+    mean = x.mean((1, 2, 3))[:, None, None]
+    shift = (1 - stretch) * mean + _uniform(x, generator, brightness)[:, None, None]
+    matrix = stretch * (grey_part + scale * color_part)
+    changed = (_share(x, generator) < share)[:, None, None]
+    view = torch.where(changed, matrix, identity) @ x.flatten(2)
+    return view.add_(shift * changed).to(x.dtype).view_as(x)  # autocast rounds it
+
+
+def blur(
+    x: Tensor, generator: torch.Generator, largest: float = 1.0, share: float = 0.5
+) -> Tensor:
+    """Blur images by Gaussians of random width.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, C, H, W)
+    generator : torch.Generator
+    largest : float
+        Largest standard deviation of the Gaussian, in pixels.
+    share : float
+        Share of the images that are blurred.
+    """
+    reach = math.ceil(2 * largest)
+    std = (largest * _share(x, generator)).clamp(min=1e-6)  # which blurs nothing
+    chosen = _share(x, generator) < share
+    offsets = torch.arange(-reach, reach + 1, device=x.device)
+    weights = (-((offsets / std[chosen, None]) ** 2) / 2).softmax(1)
+    # Per image, one matrix averages over its columns and one over its rows.
+    down, across = (
+        _averages(weights, offsets, n_pixels)[:, None].to(x.dtype)
+        for n_pixels in x.shape[2:]
+    )
+    view = x.clone()
+    view[chosen] = (down @ x[chosen] @ across.mT).to(x.dtype)  # autocast rounds it
+    return view
+
+
+def cutout(x: Tensor, generator: torch.Generator, largest: float = 0.5) -> Tensor:
+    """Set a random square of every image to 0.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, C, H, W)
+    generator : torch.Generator
+    largest : float
+        Largest side of the square, as a share of each side of the image; its
+        centre is uniform over the image.
+
+    References
+    ----------
+    DeVries and Taylor, "Improved Regularization of Convolutional Neural
+    Networks with Cutout", 2017.
+    """
+    half = largest * _share(x, generator) / 2
+    inside = []
+    for n_pixels in x.shape[2:]:
+        middle = (torch.arange(n_pixels, device=x.device) + 0.5) / n_pixels
+        centre = _share(x, generator)
+        inside.append((middle - centre[:, None]).abs() < half[:, None])
+    rows, columns = inside
+    return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
 
 
 def gaussian_noise(x: Tensor, generator: torch.Generator, std: float = 0.5) -> Tensor:
@@ -80,9 +226,61 @@ def corrupt_features(
     return torch.where(u < share, x.gather(0, donor), x)
 
 
+class Chain:
+    """Views of views: ``Chain(crop, flip)(x, generator)`` crops, then flips.
+
+    Parameters
+    ----------
+    *augments : callable
+        Each ``augment(x, generator)``.
+    """
+
+    def __init__(self, *augments: Callable[[Tensor, torch.Generator], Tensor]):
+        self.augments = augments
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        for augment in self.augments:
+            x = augment(x, generator)
+        return x
+
+    def __repr__(self):
+        names = [getattr(f, "__name__", repr(f)) for f in self.augments]
+        return f"Chain({', '.join(names)})"
+
+
+def _share(x, generator):
+    """Draw one number in [0, 1) per row."""
+    return torch.rand(len(x), generator=generator, device=x.device)
+
+
+def _uniform(x, generator, bound, *shape):
+    """Draw numbers of this shape in [-bound, bound) per row."""
+    u = torch.rand(len(x), *shape, generator=generator, device=x.device)
+    return bound * (2 * u - 1)
+
+
+def _maps(values):
+    """Let one value per image ``(n,)`` broadcast against ``(n, C, H, W)``."""
+    return values[:, None, None, None]
+
+
+def _averages(weights, offsets, n_pixels):
+    """Matrices of averages over `offsets` of a pixel; beyond the border, the border."""
+    pixels = torch.arange(n_pixels, device=offsets.device)
+    sources = (pixels[:, None] + offsets).clamp(0, n_pixels - 1)
+    return torch.einsum("nk,ikj->nij", weights, F.one_hot(sources, n_pixels).float())
+
+
+def _resampled(x, theta):
+    """Images at the positions ``theta (x, y, 1)``; beyond the border, the border."""
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
+
+
 #: Names that the estimators accept for their parameter ``augment``.
-AUGMENTATIONS = {
+AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "image": affine,
+    "photo": Chain(crop, flip, color_jitter, blur),
     "gaussian": gaussian_noise,
     "table": corrupt_features,
 }

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffrep.core.closed_form import whitened_patches
 from diffrep.core.layers import (
     Conv2d,
     ConvBlock,
@@ -47,6 +48,13 @@ __all__ = [
 ]
 
 CONDITION_WIDTH = 64
+
+#: A filter answers above this many standard deviations of its response.
+THRESHOLD = 0.25
+N_SPREAD_ROWS = 1000
+
+#: Keeps the slope of the square root finite where no filter answers.
+SQRT_OFFSET = 1e-3
 
 
 class LateEncoder(nn.Module):
@@ -78,6 +86,13 @@ class LateEncoder(nn.Module):
     def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
         return self.head(self.trunk(x), t)
 
+    @torch.no_grad()
+    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
+        """Start as a PCA of the first stage of rows `X`."""
+        if hasattr(self.backbone, "initialize"):
+            self.backbone.initialize(X, generator)
+        self.head.initialize(self.backbone(X)[0], generator)
+
 
 class FullEncoder(nn.Module):
     """Every block of the backbone sees t, as in Mittal et al. (2023).
@@ -99,6 +114,15 @@ class FullEncoder(nn.Module):
     def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
         condition = None if self.time is None else F.silu(self.time(t))
         return self.head(self.head.basis(self.backbone(x, condition)))
+
+    @torch.no_grad()
+    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
+        """Start as a PCA of the first stage of rows `X`, which is free of t."""
+        if hasattr(self.backbone, "initialize"):
+            self.backbone.initialize(X, generator)
+        t = None if self.time is None else X.new_full((len(X),), 0.5)
+        condition = None if self.time is None else F.silu(self.time(t))
+        self.head.initialize(self.backbone(X, condition)[0], generator)
 
 
 class MLPBackbone(nn.Module):
@@ -125,53 +149,61 @@ class MLPBackbone(nn.Module):
 
 
 class ConvBackbone(nn.Module):
-    """Strided convolutions down to a side of 4 or less, then a residual MLP.
+    """Responses to small filters, pooled, then a residual MLP.
 
-    Without normalisation of the maps, which on a CPU costs as much as the
-    convolutions. The stages are the maps, pooled to 2 x 2 or nearly so, and
-    the hidden state of the MLP.
+    One layer of convolutions is most of what a few minutes on a CPU can learn
+    from small images, if its filters begin as whitened patches of the data.
+    The square root evens out how strongly a filter answers. The stages are the
+    pooled responses and the hidden states of the MLP.
+
+    Parameters
+    ----------
+    image_shape : tuple (channels, height, width)
+    condition_width : int
+        Width of the condition, 0 for none, which enters the MLP.
+    n_filters, filter_size : int
+        Number of filters, and their side in pixels; they are 2 pixels apart.
+    n_pooled : int
+        Responses are averaged to a grid of this side.
+
+    References
+    ----------
+    Coates and Ng, "The Importance of Encoding Versus Training with Sparse
+    Coding and Vector Quantization", 2011.
     """
 
-    def __init__(self, image_shape, condition_width=0, widths=(32, 64)):
+    def __init__(
+        self, image_shape, condition_width=0, n_filters=64, filter_size=6, n_pooled=4
+    ):
         super().__init__()
         channels, *sides = image_shape
-        hidden = default_width(math.prod(image_shape))
-        self.convolutions = nn.ModuleList()
-        self.conditions = nn.ModuleList()
-        self.stage_widths = []
-        while max(sides) > 4:
-            first = not self.convolutions
-            width = widths[min(len(self.convolutions), len(widths) - 1)]
-            size = 5 if first else 3
-            self.convolutions.append(
-                Conv2d(channels, width, size, stride=2, padding=size // 2)
-            )
-            if condition_width:
-                self.conditions.append(Linear(condition_width, width))
-            channels, sides = width, [(side + 1) // 2 for side in sides]
-            pooled = [
-                side // window
-                for side, window in zip(sides, _halves(sides), strict=True)
-            ]
-            self.stage_widths.append(width * math.prod(pooled))
-        self.flat = Linear(channels * math.prod(sides), hidden)
-        self.block = ResidualBlock(hidden, condition_width)
-        self.norm = nn.LayerNorm(hidden)
-        self.stage_widths.append(hidden)
+        size = min(filter_size, *sides)
+        padding = size // 3
+        self.filters = Conv2d(channels, n_filters, size, stride=2, padding=padding)
+        height, width = ((s + 2 * padding - size) // 2 + 1 for s in sides)
+        self.grid = (min(n_pooled, height), min(n_pooled, width))
+        n_features = n_filters * math.prod(self.grid)
+        width = default_width(math.prod(image_shape))
+        self.mlp = MLPBackbone((n_features,), condition_width, width, n_blocks=1)
+        self.stage_widths = self.mlp.stage_widths
         # Much faster on one input channel; torch's stubs miss this argument.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        stages = []
         x = x.contiguous(memory_format=torch.channels_last)
-        for i, convolution in enumerate(self.convolutions):
-            x = convolution(x)
-            if condition is not None:
-                x = x + self.conditions[i](condition)[:, :, None, None]
-            x = F.relu(x)
-            stages.append(_flat(F.avg_pool2d(x, _halves(x.shape[2:]))))
-        h = self.block(self.flat(_flat(x)), condition)
-        return [*stages, F.silu(self.norm(h))]
+        pooled = F.adaptive_avg_pool2d(F.relu(self.filters(x)), self.grid)
+        features = (_flat(pooled) + SQRT_OFFSET).sqrt()
+        return self.mlp(F.layer_norm(features, features.shape[1:]), condition)
+
+    @torch.no_grad()
+    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
+        """Let the filters be whitened patches of images X that seldom answer."""
+        weight, bias = self.filters.parameters()
+        n_filters, _, size, _ = weight.shape
+        weight.copy_(whitened_patches(X, n_filters, size, generator))
+        bias.zero_()
+        weight.div_(self.filters(X[:N_SPREAD_ROWS]).std().clamp(min=1e-6))
+        bias.fill_(-THRESHOLD)
 
 
 class WideResNetBackbone(nn.Module):
@@ -244,11 +276,6 @@ def class_encoder(n_classes, data_shape, n_outputs, time_conditioned):
 def _flat(maps):
     """Flatten channels-last maps ``(n, C, H, W)`` to rows without a copy."""
     return maps.permute(0, 2, 3, 1).flatten(1)
-
-
-def _halves(sides):
-    """Windows that pool maps of these sides to 2 x 2, or nearly so."""
-    return [max(1, side // 2) for side in sides]
 
 
 #: Names of backbones and of conditionings that the estimators accept.

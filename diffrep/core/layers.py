@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffrep.core.closed_form import principal_components
+
 __all__ = [
     "Conv2d",
     "ConvBlock",
@@ -56,7 +58,9 @@ def draw_weights(network: nn.Module, generator: torch.Generator) -> None:
 
 def default_width(n_features: int) -> int:
     """Hidden width for rows of `n_features` values: cost grows as its square."""
-    return 128 if n_features < 512 else 512
+    if n_features < 128:
+        return 128
+    return 256 if n_features < 512 else 512
 
 
 class TimeEmbedding(nn.Module):
@@ -165,6 +169,29 @@ class CurveHead(nn.Module):
         if time_conditioned:
             self.time = TimeEmbedding(64)
             self.gate = Linear(64, self.shape[1] * n_outputs)
+
+    @torch.no_grad()
+    def initialize(self, stage: Tensor, generator: torch.Generator) -> None:
+        """Start as a PCA of the first stage; what the others add starts at zero.
+
+        Parameters
+        ----------
+        stage : Tensor of shape (n, width)
+            First stage of some rows. Components have variance 1 on average.
+        generator : torch.Generator
+        """
+        n_outputs = self.shape[-1]
+        for readout in self.readouts.parameters():
+            readout.zero_()
+        weight, bias = self.readouts[0].parameters()
+        mean, variances, directions = principal_components(stage, len(bias), generator)
+        scale = variances[:n_outputs].mean().clamp(min=1e-12).sqrt()
+        weight[: len(variances)] = directions.T / scale
+        bias.copy_(-weight @ mean)
+        if hasattr(self, "gate"):  # at first all times read the first components
+            self.gate.weight[: len(bias)] = 0
+            self.gate.bias[: len(bias)] = 0
+            self.gate.bias[:n_outputs] = 1
 
     def basis(self, stages: list[Tensor]) -> Tensor:
         """Basis codes ``(n, n_stages * n_basis, n_outputs)``."""

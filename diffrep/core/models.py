@@ -49,6 +49,9 @@ class EncoderModel(nn.Module):
         self.times = times
         self.augment = augment
 
+    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
+        """Fit what is fixed before training, if anything, to rows `X`."""
+
     def view(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return what the encoder is shown of `x` in training."""
         return x if self.augment is None else self.augment(x, generator)
@@ -68,7 +71,7 @@ class EncoderModel(nn.Module):
             h = self.encoder.trunk(x)
             codes = [self.encoder.head(h, t[None]) for t in times]
         else:
-            codes = [self.encoder(x, t.expand(len(x))) for t in times]
+            codes = [self.outputs(x, t.expand(len(x))) for t in times]
         return torch.stack(codes, dim=1)[:, :, : self.n_components]
 
     def check_shapes(self, x0: Tensor, seen: Tensor) -> None:
@@ -91,8 +94,10 @@ class DiffusionModel(EncoderModel):
 
     Parameters
     ----------
+    space : callable
+        ``space(data_shape)``, where noise is added; x0 and x_t are points of it.
     score_network : callable
-        ``score_network(data_shape, n_components)``.
+        ``score_network(shape, n_components)``, for points of this shape.
     sde, preconditioning
         See the modules of these names.
     code_dropout : float
@@ -108,6 +113,7 @@ class DiffusionModel(EncoderModel):
     def __init__(
         self,
         *,
+        space,
         score_network,
         sde,
         preconditioning,
@@ -116,12 +122,16 @@ class DiffusionModel(EncoderModel):
         **shared,
     ):
         super().__init__(**shared)
-        self.score_network = score_network(self.data_shape, self.n_components)
+        self.space = space(self.data_shape)
+        self.score_network = score_network(self.space.shape, self.n_components)
         self.null_code = nn.Parameter(torch.zeros(self.n_components))
         self.sde = sde
         self.preconditioning = preconditioning
         self.code_dropout = code_dropout
         self.penalty_weight = penalty_weight
+
+    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
+        self.space.initialize(X, generator)
 
     def forward(
         self, x0: Tensor, seen: Tensor, generator: torch.Generator
@@ -137,6 +147,7 @@ class DiffusionModel(EncoderModel):
         generator : torch.Generator
             Source of times, noise, views and dropped codes.
         """
+        x0 = self.space(x0)
         t = self.times.ppf(stratified(len(x0), generator))
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         z, penalty = self.code(self.view(seen, generator), t, generator)
@@ -162,7 +173,7 @@ class DiffusionModel(EncoderModel):
         return squared_error(self.score_network(shown, t, z), target)
 
     def denoised(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Estimate of x0 from `x_t`, both of shape ``(n, *data_shape)``."""
+        """Estimate of x0 from `x_t`, both of them points of the space."""
         alpha, sigma = self.alpha_sigma(t, x_t)
         shown = self.preconditioning.network_input(x_t, alpha, sigma)
         F = self.score_network(shown, t, z)
@@ -175,6 +186,7 @@ class DiffusionModel(EncoderModel):
 
     def check_shapes(self, x0: Tensor, seen: Tensor) -> None:
         super().check_shapes(x0, seen)
+        x0 = self.space(x0)
         t = torch.full((len(x0),), 0.5, device=x0.device)
         z = x0.new_zeros(len(x0), self.n_components)
         F = self.score_network(x0, t, z)

@@ -8,12 +8,19 @@ over the batch with its weight; training minimises their sum.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from diffrep.core.sde import SDE
 from diffrep.core.time_sampling import TimeSampling
 
-__all__ = ["collapse_limit", "kl_divergence", "l1_norm", "squared_error"]
+__all__ = [
+    "collapse_limit",
+    "contrastive_loss",
+    "kl_divergence",
+    "l1_norm",
+    "squared_error",
+]
 
 
 def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
@@ -29,6 +36,35 @@ def l1_norm(z: Tensor) -> Tensor:
 def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
     """``KL(N(mean, exp(log_variance)) || N(0, I))`` in nats; ``(n, c)`` to ``(n,)``."""
     return (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
+
+
+def contrastive_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
+    """NT-Xent: cross-entropy of finding the other view of a row among a batch.
+
+    Parameters
+    ----------
+    first, second : Tensor of shape (n, k)
+        Two views of each row.
+    temperature : float
+        Cosines are divided by it.
+
+    Returns
+    -------
+    loss : Tensor of shape (2 n,)
+        In nats, of each view; ``ln(2 n - 1)`` for views that are all alike.
+
+    References
+    ----------
+    Chen et al., "A Simple Framework for Contrastive Learning of Visual
+    Representations", 2020, equation 1.
+    """
+    views = F.normalize(torch.cat([first, second]), dim=1)
+    cosines = views @ views.T / temperature
+    own = torch.eye(len(views), dtype=torch.bool, device=views.device)
+    others = torch.arange(len(views), device=views.device).roll(len(first))
+    return F.cross_entropy(
+        cosines.masked_fill(own, -torch.inf), others, reduction="none"
+    )
 
 
 def collapse_limit(

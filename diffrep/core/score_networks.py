@@ -53,11 +53,16 @@ class MLPScoreNetwork(nn.Module):
         self.norm = nn.LayerNorm(width)
         self.output = Linear(width, n_features)
 
-    def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
+    def states(self, x_t: Tensor, t: Tensor, z: Tensor) -> list[Tensor]:
+        """Hidden states ``(n, width)``, before the first and after every block."""
         condition = F.silu(self.time(t) + self.code(z))
-        h = self.input(x_t.flatten(1))
+        states = [self.input(x_t.flatten(1))]
         for block in self.blocks:
-            h = block(h, condition)
+            states.append(block(states[-1], condition))
+        return states
+
+    def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        h = self.states(x_t, t, z)[-1]
         return self.output(F.silu(self.norm(h))).view_as(x_t)
 
 

@@ -19,6 +19,7 @@ from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork, UNet
 from diffrep.core.sde import VE
+from diffrep.core.spaces import DataSpace
 from diffrep.core.time_sampling import Uniform
 
 BACKBONES = [MLPBackbone, ConvBackbone, partial(WideResNetBackbone, n_blocks=1)]
@@ -44,6 +45,7 @@ def make(
         data_shape=shape,
         n_components=5,
         encoder=encoder,
+        space=DataSpace,
         score_network=score_network,
         time_conditioned=time_conditioned,
         sde=sde,
@@ -107,7 +109,7 @@ def test_curve_stacks_single_codes_that_differ(encoder):
     assert curve.shape == (4, 3, 5)
     for i, t in enumerate(times):
         torch.testing.assert_close(curve[:, i], model.encoder(x, t.expand(4)))
-    assert (curve[:, 0] - curve[:, 2]).abs().max() > 0.02
+    assert (curve[:, 0] - curve[:, 2]).abs().max() > 1e-3
 
 
 def test_variational_code_is_the_mean():

@@ -19,6 +19,7 @@ from diffrep.core.objectives import (
 )
 from diffrep.core.preconditioning import EDM, Plain
 from diffrep.core.sde import VE, VP, SubVP
+from diffrep.core.spaces import DataSpace
 from diffrep.core.time_sampling import HighNoise, Uniform, stratified
 
 N = 400_000
@@ -54,6 +55,7 @@ def model_and_draws(sde, scheme, density, u, shift=0.0, tilt=0.0):
         data_shape=(1,),
         n_components=1,
         encoder=lambda *_: nn.Identity(),
+        space=DataSpace,
         score_network=lambda *_: oracle,
         time_conditioned=False,
         sde=sde,

@@ -1,0 +1,562 @@
+"""Baselines on the encoders, views and training of the diffusion estimators."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from numbers import Integral, Real
+
+import torch
+from sklearn.utils import gen_batches
+from sklearn.utils.validation import check_is_fitted
+
+from diffrep._base import BaseRepresentation
+from diffrep._parts import noise_process, time_density
+from diffrep._validation import HasMethods, Interval, StrOptions, check_rows
+from diffrep.core.augment import AUGMENTATIONS
+from diffrep.core.baseline_models import (
+    AutoencoderModel,
+    ContrastiveModel,
+    DenoiserModel,
+    VariationalAutoencoderModel,
+    no_encoder,
+)
+from diffrep.core.encoders import BACKBONES
+from diffrep.core.models import EncoderModel
+from diffrep.core.preconditioning import EDM
+from diffrep.core.score_networks import MLPScoreNetwork
+from diffrep.core.sde import SDE, SDES, VE
+from diffrep.core.spaces import PrincipalSpace
+from diffrep.core.time_sampling import TIME_SAMPLINGS, Uniform
+
+__all__ = [
+    "AutoencoderRepresentation",
+    "DenoiserFeatures",
+    "RandomEncoderRepresentation",
+    "SimCLRRepresentation",
+    "VariationalAutoencoderRepresentation",
+]
+
+SCORE_BATCH = 256
+
+
+#: Of the shared parameters, those without meaning for an encoder that is not
+#: trained and for a method without an encoder, and the values that stand in.
+UNTRAINED = {
+    "augment": None,
+    "max_epochs": 1,
+    "batch_size": 256,
+    "lr": 1.0,
+    "early_stopping": False,
+    "validation_fraction": 0.1,
+    "n_iter_no_change": 1,
+    "warm_start": False,
+    "callbacks": None,
+}
+NO_ENCODER = {"encoder": "auto", "init": "random", "time_conditioning": "late"}
+
+
+class _Baseline(BaseRepresentation):
+    """A method without noise: t is uniform, and means nothing but t."""
+
+    def _times(self):
+        return Uniform(VE())
+
+
+class _BaseAutoencoder(_Baseline):
+    """What the two autoencoders share."""
+
+    _parameter_constraints: dict = {
+        **BaseRepresentation._parameter_constraints,
+        "reconstruction_loss": [StrOptions({"squared_error", "bce"})],
+    }
+
+    def __init__(self, n_components, *, reconstruction_loss, **shared):
+        super().__init__(n_components, **shared)
+        self.reconstruction_loss = reconstruction_loss
+
+    def score(self, X, y=None):
+        """How well rows are reconstructed from their codes; higher is better.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,), optional
+            Ignored, except with ``encoder="class"``.
+
+        Returns
+        -------
+        score : float
+            Negated mean of the reconstruction loss over rows, coordinates and
+            the times of `t_grid_`: squared error on standardised data, or
+            cross-entropy in nats.
+        """
+        check_is_fitted(self)
+        X = check_rows(self, X, reset=False)
+        rows, model = self._rows(X, self._class_numbers(X, y)), self.net_.module_
+        times = torch.tensor(self._read_times(), dtype=torch.float32)
+        total = 0.0
+        with torch.inference_mode(), self.net_.autocast():
+            for batch in gen_batches(len(X), SCORE_BATCH):
+                x0, seen = rows[batch]
+                for z in model.curve(seen, times.to(x0.device)).unbind(1):
+                    total += float(model.reconstruction_error(x0, z).sum())
+        return -total / (len(X) * len(times))
+
+
+class AutoencoderRepresentation(_BaseAutoencoder):
+    """Codes from which rows can be reconstructed: an autoencoder.
+
+    The encoder is shown a view of the row that is reconstructed;
+    ``augment=None, init="random"`` is the plain autoencoder of the paper.
+
+    Parameters
+    ----------
+    n_components : int, default=128
+        Length of the code.
+    reconstruction_loss : {"squared_error", "bce"}, default="squared_error"
+        Of standardised data, or the binary cross-entropy of data brought to
+        [0, 1] by the smallest and largest value of each feature, or of each
+        channel of images.
+
+    See Also
+    --------
+    VariationalAutoencoderRepresentation : The same with a probabilistic code.
+    diffrep.DiffusionRepresentation : All other parameters, and the attributes
+        after `fit`, are described there. A code that depends on t is trained
+        on uniform t, which here has no meaning but that of an input.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from diffrep.baselines import AutoencoderRepresentation
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> rep = AutoencoderRepresentation(n_components=4, max_epochs=2, random_state=0)
+    >>> rep.fit_transform(X).shape
+    (178, 4)
+    """
+
+    def __init__(
+        self,
+        n_components=128,
+        *,
+        t_grid=None,
+        image_shape=None,
+        encoder="auto",
+        init="pca",
+        time_conditioning="late",
+        augment="auto",
+        reconstruction_loss="squared_error",
+        max_epochs="auto",
+        batch_size=256,
+        lr=3e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="float32",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            n_components,
+            reconstruction_loss=reconstruction_loss,
+            t_grid=t_grid,
+            image_shape=image_shape,
+            encoder=encoder,
+            init=init,
+            time_conditioning=time_conditioning,
+            augment=augment,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+
+    def _model(self, data_shape):
+        cross_entropy = self.reconstruction_loss == "bce"
+        return AutoencoderModel, {"cross_entropy": cross_entropy}
+
+
+class VariationalAutoencoderRepresentation(_BaseAutoencoder):
+    """Autoencoder with a Gaussian code that is kept near N(0, I).
+
+    As :class:`AutoencoderRepresentation`; `transform` gives the mean.
+
+    Parameters
+    ----------
+    n_components : int, default=128
+        Length of the code.
+    kl_weight : float, default=0.1
+        Weight of ``KL(E(z | x0) || N(0, I))``; 1 makes the loss the negative
+        evidence lower bound, of a decoder with unit variance if the
+        reconstruction loss is the squared error.
+
+    See Also
+    --------
+    AutoencoderRepresentation : The same with a deterministic code.
+
+    References
+    ----------
+    Kingma and Welling, "Auto-Encoding Variational Bayes", 2014; for weights
+    other than 1, Higgins et al., "beta-VAE", 2017.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from diffrep.baselines import VariationalAutoencoderRepresentation
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> rep = VariationalAutoencoderRepresentation(
+    ...     n_components=4, max_epochs=2, random_state=0
+    ... )
+    >>> rep.fit_transform(X).shape
+    (178, 4)
+    """
+
+    _parameter_constraints: dict = {
+        **_BaseAutoencoder._parameter_constraints,
+        "kl_weight": [Interval(Real, 0, None, closed="left")],
+    }
+
+    def __init__(
+        self,
+        n_components=128,
+        *,
+        t_grid=None,
+        image_shape=None,
+        encoder="auto",
+        init="pca",
+        time_conditioning="late",
+        augment="auto",
+        reconstruction_loss="squared_error",
+        kl_weight=0.1,
+        max_epochs="auto",
+        batch_size=256,
+        lr=3e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="float32",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            n_components,
+            reconstruction_loss=reconstruction_loss,
+            t_grid=t_grid,
+            image_shape=image_shape,
+            encoder=encoder,
+            init=init,
+            time_conditioning=time_conditioning,
+            augment=augment,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.kl_weight = kl_weight
+
+    def _model(self, data_shape):
+        cross_entropy = self.reconstruction_loss == "bce"
+        # A Gaussian of unit variance has half the squared error in its exponent.
+        weight = self.kl_weight * (1 if cross_entropy else 2) / math.prod(data_shape)
+        arguments = {"cross_entropy": cross_entropy, "penalty_weight": weight}
+        return VariationalAutoencoderModel, arguments
+
+
+class SimCLRRepresentation(_Baseline):
+    """Codes that tell the views of one row from those of others: simCLR.
+
+    The contrast is drawn between outputs of a projection head, which
+    `transform` does not go through. ``augment="gaussian"`` is simCLR-Gauss,
+    ``augment="table"`` the views of SCARF.
+
+    Parameters
+    ----------
+    n_components : int, default=128
+        Length of the code.
+    augment : str or callable, default="auto"
+        The random views; None has nothing to contrast and is refused.
+    temperature : float, default=0.2
+        Cosines are divided by it before the softmax.
+
+    See Also
+    --------
+    diffrep.DiffusionRepresentation : All other parameters, and the attributes
+        after `fit`, are described there. A code that depends on t is trained
+        on uniform t, which here has no meaning but that of an input.
+
+    References
+    ----------
+    Chen, Kornblith, Norouzi and Hinton, "A Simple Framework for Contrastive
+    Learning of Visual Representations", 2020. Bahri et al., "SCARF", 2022.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from diffrep.baselines import SimCLRRepresentation
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> rep = SimCLRRepresentation(n_components=4, max_epochs=2, random_state=0)
+    >>> rep.fit_transform(X).shape
+    (178, 4)
+    """
+
+    _parameter_constraints: dict = {
+        **BaseRepresentation._parameter_constraints,
+        "encoder": [StrOptions({"auto", *BACKBONES}), callable],
+        "augment": [StrOptions({"auto", *AUGMENTATIONS}), callable],
+        "temperature": [Interval(Real, 0, None, closed="neither")],
+    }
+
+    def __init__(
+        self,
+        n_components=128,
+        *,
+        t_grid=None,
+        image_shape=None,
+        encoder="auto",
+        init="pca",
+        time_conditioning="late",
+        augment="auto",
+        temperature=0.2,
+        max_epochs="auto",
+        batch_size=256,
+        lr=3e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="float32",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            n_components,
+            t_grid=t_grid,
+            image_shape=image_shape,
+            encoder=encoder,
+            init=init,
+            time_conditioning=time_conditioning,
+            augment=augment,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+        )
+        self.temperature = temperature
+
+    def _model(self, data_shape):
+        return ContrastiveModel, {"temperature": self.temperature}
+
+
+class RandomEncoderRepresentation(_Baseline):
+    """Codes of an encoder that is never trained: what training has to beat.
+
+    Parameters
+    ----------
+    n_components : int, default=128
+        Length of the code.
+    init : {"random", "pca"}, default="random"
+        Weights as drawn, or the start that other estimators are trained from.
+
+    See Also
+    --------
+    diffrep.DiffusionRepresentation : All other parameters are described there.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from diffrep.baselines import RandomEncoderRepresentation
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> rep = RandomEncoderRepresentation(n_components=4, random_state=0)
+    >>> rep.fit_transform(X).shape
+    (178, 4)
+    """
+
+    _parameter_constraints: dict = {
+        name: allowed
+        for name, allowed in BaseRepresentation._parameter_constraints.items()
+        if name not in UNTRAINED
+    }
+
+    def __init__(
+        self,
+        n_components=128,
+        *,
+        t_grid=None,
+        image_shape=None,
+        encoder="auto",
+        init="random",
+        time_conditioning="late",
+        device="auto",
+        precision="float32",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            n_components,
+            t_grid=t_grid,
+            image_shape=image_shape,
+            encoder=encoder,
+            init=init,
+            time_conditioning=time_conditioning,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+            **UNTRAINED,
+        )
+
+    def _model(self, data_shape):
+        return EncoderModel, {}
+
+    def _train(self, X, y, n_epochs, early_stopping=False):
+        self.net_.module_.eval()
+
+
+class DenoiserFeatures(BaseRepresentation):
+    """Hidden states of a score network that was given no code (DDAE).
+
+    The network denoises views of the rows; the code of a row at time t is a
+    state of the network when it is shown ``alpha(t) x0``, the mean of x_t.
+
+    Parameters
+    ----------
+    n_components : int, default=256
+        Width of the score network, and so the length of the code.
+    t_grid : int or array-like of shape (T,), default=1
+        Times at which the network is read; an int T means the (i - 1/2)/T
+        quantiles of the training density.
+    layer : int, default=1
+        Which state: 0 is before the first residual block, 1 after it, 2 after
+        the second and last.
+    sde, time_sampling : optional
+        As in :class:`diffrep.DiffusionRepresentation`.
+
+    See Also
+    --------
+    diffrep.DiffusionRepresentation : All other parameters, and the attributes
+        after `fit`, are described there.
+
+    References
+    ----------
+    Xiang, Yang, Huang and Wang, "Denoising Diffusion Autoencoders are Unified
+    Self-supervised Learners", 2023.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from diffrep.baselines import DenoiserFeatures
+    >>> X, _ = load_wine(return_X_y=True)
+    >>> rep = DenoiserFeatures(n_components=16, max_epochs=2, random_state=0)
+    >>> rep.fit_transform(X).shape
+    (178, 16)
+    """
+
+    _parameter_constraints: dict = {
+        **{
+            name: allowed
+            for name, allowed in BaseRepresentation._parameter_constraints.items()
+            if name not in NO_ENCODER
+        },
+        "t_grid": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "layer": [Interval(Integral, -3, 2, closed="both")],
+        "sde": [StrOptions(set(SDES)), SDE],
+        "time_sampling": [
+            StrOptions(set(TIME_SAMPLINGS)),
+            Interval(Real, 0, 1, closed="both"),
+            HasMethods("ppf"),
+        ],
+    }
+
+    def __init__(
+        self,
+        n_components=256,
+        *,
+        t_grid=1,
+        image_shape=None,
+        augment="auto",
+        layer=1,
+        sde="ve",
+        time_sampling="log_normal",
+        max_epochs="auto",
+        batch_size=256,
+        lr=3e-3,
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=10,
+        warm_start=False,
+        callbacks=None,
+        device="auto",
+        precision="float32",
+        verbose=0,
+        random_state=None,
+    ):
+        super().__init__(
+            n_components,
+            t_grid=t_grid,
+            image_shape=image_shape,
+            augment=augment,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            n_iter_no_change=n_iter_no_change,
+            warm_start=warm_start,
+            callbacks=callbacks,
+            device=device,
+            precision=precision,
+            verbose=verbose,
+            random_state=random_state,
+            **NO_ENCODER,
+        )
+        self.layer = layer
+        self.sde = sde
+        self.time_sampling = time_sampling
+
+    def _times(self):
+        return time_density(self.time_sampling, noise_process(self.sde))
+
+    def _model(self, data_shape):
+        return DenoiserModel, {
+            "encoder": no_encoder,
+            "layer": self.layer,
+            "space": PrincipalSpace,
+            "score_network": partial(MLPScoreNetwork, width=self.n_components),
+            "sde": noise_process(self.sde),
+            "preconditioning": EDM,
+            "code_dropout": 1.0,
+            "penalty_weight": 0.0,
+        }

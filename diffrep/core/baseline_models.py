@@ -1,0 +1,211 @@
+"""Models of the baselines: what an encoder learns from without a score network.
+
+Except for that of the DDAE features, which is a score network without an encoder.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffrep.core.layers import Linear, ResidualBlock, default_width
+from diffrep.core.models import DiffusionModel, EncoderModel, expect_shape
+from diffrep.core.objectives import (
+    contrastive_loss,
+    kl_divergence,
+    squared_error,
+)
+from diffrep.core.time_sampling import stratified
+
+__all__ = [
+    "AutoencoderModel",
+    "ContrastiveModel",
+    "DenoiserModel",
+    "MLPDecoder",
+    "VariationalAutoencoderModel",
+    "no_encoder",
+]
+
+
+class MLPDecoder(nn.Module):
+    """Residual MLP from codes ``(n, n_components)`` to rows ``(n, *data_shape)``."""
+
+    def __init__(self, n_components, data_shape, width=None, n_blocks=2):
+        super().__init__()
+        n_features = math.prod(data_shape)
+        width = width or default_width(n_features)
+        self.data_shape = data_shape
+        self.input = Linear(n_components, width)
+        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(n_blocks))
+        self.norm = nn.LayerNorm(width)
+        self.output = Linear(width, n_features)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.input(z)
+        for block in self.blocks:
+            h = block(h)
+        return self.output(F.silu(self.norm(h))).view(-1, *self.data_shape)
+
+
+class AutoencoderModel(EncoderModel):
+    """Reconstruction of rows from their codes.
+
+    Minimises the squared error per coordinate, or the binary cross-entropy of
+    rows brought to [0, 1]. A time-conditioned encoder is shown a random t, as
+    in the code of Mittal et al. (2023), so that its codes are a curve too.
+
+    Parameters
+    ----------
+    cross_entropy : bool
+        Whether the loss is the cross-entropy, in nats per coordinate.
+    **shared
+        Parameters of :class:`EncoderModel`.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, *, cross_entropy, **shared):
+        super().__init__(**shared)
+        self.cross_entropy = cross_entropy
+        self.decoder = MLPDecoder(self.n_components, self.data_shape)
+        for name in ("low", "high"):
+            self.register_buffer(name, torch.zeros(self.data_shape))
+
+    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
+        """Find the range of each feature, or of each channel of images."""
+        alike = [0, *range(2, X.ndim)]
+        self.low.copy_(X.amin(alike, keepdim=True)[0].expand_as(self.low))
+        self.high.copy_(X.amax(alike, keepdim=True)[0].expand_as(self.high))
+
+    def forward(self, x0, seen, generator):
+        """Losses of a batch; arguments as in :meth:`DiffusionModel.forward`."""
+        t = self.times.ppf(stratified(len(x0), generator))
+        z, penalty = self.code(self.view(seen, generator), t, generator)
+        error = self.reconstruction_error(x0, z)
+        return {"reconstruction": error.mean(), **penalty}
+
+    def code(self, x: Tensor, t: Tensor, generator: torch.Generator):
+        """Codes ``(n, n_components)`` to decode, and penalties of the batch."""
+        return self.outputs(x, t), {}
+
+    def reconstruction_error(self, x0: Tensor, z: Tensor) -> Tensor:
+        """Error of the reconstruction of each row; shape ``(n,)``."""
+        if not self.cross_entropy:
+            return squared_error(self.decoder(z), x0)
+        target = (x0 - self.low) / (self.high - self.low).clamp(min=1e-6)
+        logits, target = self.decoder(z), target.clamp(0, 1)
+        error = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        return error.flatten(1).mean(1)
+
+
+class VariationalAutoencoderModel(AutoencoderModel):
+    """Autoencoder with a Gaussian code ``z ~ N(mean, exp(log_variance))``.
+
+    Parameters
+    ----------
+    penalty_weight : float
+        Weight of ``KL(E || N(0, I))``, in nats, against the error per coordinate.
+    **rest
+        Parameters of :class:`AutoencoderModel`.
+    """
+
+    outputs_per_component = 2
+
+    def __init__(self, *, penalty_weight, **rest):
+        super().__init__(**rest)
+        self.penalty_weight = penalty_weight
+
+    def code(self, x, t, generator):
+        mean, log_variance = self.outputs(x, t).chunk(2, dim=1)
+        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+        kl = kl_divergence(mean, log_variance).mean()
+        z = mean + (log_variance / 2).exp() * noise
+        return z, {"kl": self.penalty_weight * kl}
+
+
+class ContrastiveModel(EncoderModel):
+    """Two views of a row attract each other, views of other rows repel (simCLR).
+
+    Parameters
+    ----------
+    temperature : float
+        Of the softmax over cosines.
+    n_projected : int
+        Outputs of the projection head, which codes do not go through.
+    **shared
+        Parameters of :class:`EncoderModel`.
+
+    References
+    ----------
+    Chen, Kornblith, Norouzi and Hinton, "A Simple Framework for Contrastive
+    Learning of Visual Representations", 2020.
+    """
+
+    def __init__(self, *, temperature, n_projected=64, **shared):
+        super().__init__(**shared)
+        self.temperature = temperature
+        width = 2 * self.n_components
+        self.projection = nn.Sequential(
+            Linear(self.n_components, width), nn.ReLU(), Linear(width, n_projected)
+        )
+
+    def forward(self, x0, seen, generator):
+        """Losses of a batch; arguments as in :meth:`DiffusionModel.forward`."""
+        t = self.times.ppf(stratified(len(x0), generator))
+        first, second = (
+            self.projection(self.outputs(self.view(seen, generator), t))
+            for _ in range(2)
+        )
+        loss = contrastive_loss(first, second, self.temperature)
+        return {"contrastive": loss.mean()}
+
+
+def no_encoder(data_shape, n_outputs, time_conditioned):
+    """Return what stands in the place of an encoder."""
+    return nn.Identity()
+
+
+class DenoiserModel(DiffusionModel):
+    """Score matching without a code; codes are hidden states of the score network.
+
+    Parameters
+    ----------
+    layer : int
+        Which of the states of ``score_network.states`` is read.
+    **rest
+        Parameters of :class:`DiffusionModel`; the encoder is not used.
+
+    References
+    ----------
+    Xiang, Yang, Huang and Wang, "Denoising Diffusion Autoencoders are Unified
+    Self-supervised Learners", 2023.
+    """
+
+    def __init__(self, *, layer, **rest):
+        super().__init__(**rest)
+        self.layer = layer
+
+    def forward(self, x0, seen, generator):
+        """Losses of a batch of views of `seen`."""
+        x0 = self.space(self.view(seen, generator))
+        t = self.times.ppf(stratified(len(x0), generator))
+        eps = torch.randn(x0.shape, generator=generator, device=x0.device)
+        z = self.null_code.expand(len(x0), -1)
+        return {"denoising": self.denoising_error(x0, eps, t, z).mean()}
+
+    def outputs(self, x, t):
+        # The mean of x_t in place of a draw: the code of a row is one code.
+        x0 = self.space(x)
+        alpha, sigma = self.alpha_sigma(t, x0)
+        shown = self.preconditioning.network_input(alpha * x0, alpha, sigma)
+        z = self.null_code.expand(len(x0), -1)
+        return self.score_network.states(shown, t, z)[self.layer]
+
+    def check_shapes(self, x0, seen):
+        t = torch.full((len(x0),), 0.5, device=x0.device)
+        found = self.outputs(seen, t)
+        expect_shape("score_network", self.score_network, found, 2, self.n_components)

@@ -1,0 +1,93 @@
+"""Where noise is added: to the data themselves, or to their principal components.
+
+A space maps rows ``(n, *data_shape)`` of standardised data to points
+``(n, *shape)`` and back. The score network knows points only.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from diffrep.core.closed_form import principal_components
+
+__all__ = ["SPACES", "DataSpace", "PrincipalSpace"]
+
+#: Largest number of principal components that noise is added to.
+N_DIRECTIONS = 128
+
+#: Smallest variance of a component that is told from nothing, relative to the
+#: mean of those that are kept.
+SMALLEST_VARIANCE = 1e-3
+
+
+class DataSpace(nn.Module):
+    """The standardised data as they are."""
+
+    def __init__(self, data_shape):
+        super().__init__()
+        self.shape = tuple(data_shape)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+    def inverse(self, points: Tensor) -> Tensor:
+        return points
+
+    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
+        """Nothing depends on the data."""
+
+
+class PrincipalSpace(nn.Module):
+    """Principal components, whitened halfway.
+
+    A component of variance v becomes one of variance ``sqrt(v)``, up to a
+    factor that makes the mean variance 1. Noise then washes out the components
+    one after the other, but faint ones, most of an image, count for less than
+    they do in white data and for more than they do in the image.
+
+    References
+    ----------
+    That noise in a PCA space serves representations: Chen, Liu, Xie and He,
+    "Deconstructing Denoising Diffusion Models for Self-Supervised Learning",
+    2024. Halfway is ours.
+    """
+
+    mean: Tensor
+    directions: Tensor
+    scale: Tensor
+
+    def __init__(self, data_shape):
+        super().__init__()
+        self.data_shape = tuple(data_shape)
+        n_features = math.prod(data_shape)
+        n_directions = min(n_features, N_DIRECTIONS)
+        self.shape = (n_directions,)
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("directions", torch.eye(n_features, n_directions))
+        self.register_buffer("scale", torch.ones(n_directions))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x.flatten(1) - self.mean) @ self.directions / self.scale
+
+    def inverse(self, points: Tensor) -> Tensor:
+        x = self.mean + points * self.scale @ self.directions.T
+        return x.view(-1, *self.data_shape)
+
+    @torch.no_grad()
+    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
+        """Fit mean, directions and scale to rows `X`."""
+        mean, variances, directions = principal_components(
+            X.flatten(1), *self.shape, generator
+        )
+        self.mean.copy_(mean)
+        self.directions.copy_(directions)
+        smallest = SMALLEST_VARIANCE * variances.mean() + 1e-12
+        scale = (variances + smallest) ** 0.25
+        self.scale.copy_(scale * (variances / scale.square()).mean().sqrt())
+
+
+#: Names that the estimators accept for their parameter ``noise_space``.
+SPACES = {"pca": PrincipalSpace, "data": DataSpace}

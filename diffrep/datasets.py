@@ -1,0 +1,210 @@
+"""Small real data sets in one call shape, to try representations on.
+
+>>> from diffrep.datasets import load_dataset
+>>> load_dataset("digits").image_shape
+(1, 8, 8)
+
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import (
+    fetch_openml,
+    load_breast_cancer,
+    load_digits,
+    load_wine,
+    make_classification,
+)
+from sklearn.model_selection import train_test_split
+from sklearn.utils import Bunch
+
+__all__ = ["DATASETS", "covtype_like", "load_dataset"]
+
+#: Arrays of an npz file of images.
+KEYS = ("X_train", "y_train", "X_test", "y_test")
+
+#: Shares of the classes of Covertype, rounded.
+COVTYPE_SHARES = [0.36, 0.49, 0.06, 0.01, 0.02, 0.03, 0.03]
+
+
+def load_dataset(name, *, folder=None, random_state=0):
+    """Load a data set, split into rows for training and rows for testing.
+
+    Parameters
+    ----------
+    name : str
+        A key of `DATASETS`. "digits" are images of 8 x 8 pixels and
+        "digits_table" the same rows without a word of images; "breast_cancer"
+        and "wine" are tables of scikit-learn; "synthetic" is a table made up to
+        look like Covertype, see `covtype_like`; "mnist" and "cifar10" are
+        images with a fixed split.
+    folder : path-like, optional
+        Where "mnist" finds ``mnist.npz`` and "cifar10" the first of
+        ``cifar10*.npz``. These hold uint8 images ``X_train`` and ``X_test`` of
+        shape (n, height, width) or (n, height, width, channels) and labels
+        ``y_train`` and ``y_test``. None fetches the images from OpenML, which
+        takes minutes and gigabytes of memory. Other data sets need no folder.
+    random_state : int, RandomState instance or None, default=0
+        Chooses the third of the rows that is for testing, stratified by class;
+        "mnist" and "cifar10" have a split of their own.
+
+    Returns
+    -------
+    data : sklearn.utils.Bunch
+        ``X_train`` of shape (n, n_features) and ``X_test`` of shape
+        (n_test, n_features), uint8 for "mnist" and "cifar10" and float64
+        elsewhere, images flattened in the order channels, height, width;
+        ``y_train`` and ``y_test`` of shape (n,) and (n_test,), int64;
+        ``image_shape``, (channels, height, width) or None; ``name``.
+
+    Raises
+    ------
+    ValueError
+        If there is no data set of that name, or a file does not hold images.
+    FileNotFoundError
+        If the folder does not hold the file.
+
+    Examples
+    --------
+    >>> from diffrep.datasets import load_dataset
+    >>> data = load_dataset("wine")
+    >>> data.X_train.shape, data.X_test.shape
+    ((118, 13), (60, 13))
+
+    """
+    if name not in DATASETS:
+        raise ValueError(
+            f"There is no data set {name!r}; there are {', '.join(DATASETS)}. Choose "
+            "one, or use arrays of your own: nothing else in diffrep needs this "
+            "function."
+        )
+    data = DATASETS[name](folder=folder, random_state=random_state)
+    return Bunch(name=name, **data)
+
+
+def covtype_like():
+    """Make up a table that looks like Covertype: mixed columns, unequal classes.
+
+    Always the same 6000 rows, by `sklearn.datasets.make_classification`. Ten
+    numeric columns have standard deviations from 1 to 1000; a group of 4 and a
+    group of 40 columns are one-hot and say about the class what the numeric
+    ones do not. Covertype: Blackard and Dean, Computers and Electronics in
+    Agriculture 24, 1999.
+
+    Returns
+    -------
+    X : ndarray of shape (6000, 54)
+        float64.
+    y : ndarray of shape (6000,)
+        int64, 0 to 6.
+    """
+    columns, y = make_classification(
+        n_samples=6000,
+        n_features=16,
+        n_informative=14,
+        n_classes=len(COVTYPE_SHARES),
+        n_clusters_per_class=2,
+        weights=COVTYPE_SHARES,
+        class_sep=1.5,
+        random_state=54,
+    )
+    numeric, hidden = columns[:, :10], columns[:, 10:]
+    scales = np.geomspace(1, 1000, 10)
+    numeric = 3 * scales + scales * numeric / numeric.std(axis=0)
+    rng = np.random.default_rng(54)
+    groups = [_one_hot(hidden, n_levels, rng) for n_levels in (4, 40)]
+    return np.hstack([numeric, *groups]), y.astype(np.int64)
+
+
+def _one_hot(hidden, n_levels, rng):
+    """Columns of a category that is drawn given hidden columns."""
+    slopes = rng.normal(size=(hidden.shape[1], n_levels))
+    # Gumbel noise makes the largest a draw from the softmax of the products.
+    votes = hidden @ slopes + rng.gumbel(size=(len(hidden), n_levels))
+    return np.eye(n_levels)[votes.argmax(axis=1)]
+
+
+def _split(load, image_shape=None, *, folder, random_state):
+    """Split the rows of a loader; `folder` is not needed."""
+    X, y = load()
+    X_train, X_test, y_train, y_test = train_test_split(
+        X, y, test_size=1 / 3, stratify=y, random_state=random_state
+    )
+    return {
+        "X_train": X_train,
+        "X_test": X_test,
+        "y_train": y_train.astype(np.int64),
+        "y_test": y_test.astype(np.int64),
+        "image_shape": image_shape,
+    }
+
+
+def _images(pattern, openml, n_train, image_shape, *, folder, random_state):
+    """Images of a file, or of OpenML; `random_state` is not needed."""
+    if folder is not None:
+        return _read_npz(_first_file(Path(folder), pattern))
+    X, y = fetch_openml(openml, version=1, as_frame=False, return_X_y=True)
+    X, y = X.astype(np.uint8), y.astype(np.int64)
+    return {
+        "X_train": X[:n_train],
+        "X_test": X[n_train:],
+        "y_train": y[:n_train],
+        "y_test": y[n_train:],
+        "image_shape": image_shape,
+    }
+
+
+def _first_file(folder, pattern):
+    files = sorted(folder.glob(pattern))
+    if not files:
+        found = ", ".join(sorted(path.name for path in folder.glob("*"))) or "nothing"
+        raise FileNotFoundError(
+            f"folder='{folder}' holds {found}, but no {pattern}. Put such a file with "
+            f"the arrays {', '.join(KEYS)} there, or leave folder out to fetch the "
+            "images from OpenML."
+        )
+    return files[0]
+
+
+def _read_npz(path):
+    with np.load(path) as file:
+        missing = [key for key in KEYS if key not in file]
+        if missing:
+            raise ValueError(
+                f"{path} holds {', '.join(file) or 'nothing'}, but no "
+                f"{', '.join(missing)}. Save it anew with "
+                "np.savez(path, X_train=..., y_train=..., X_test=..., y_test=...)."
+            )
+        arrays = {key: file[key] for key in KEYS}
+    for part in ("train", "test"):
+        rows, shape = _flat_rows(arrays[f"X_{part}"], f"X_{part} of {path}")
+        arrays[f"X_{part}"], arrays["image_shape"] = rows, shape
+        arrays[f"y_{part}"] = arrays[f"y_{part}"].ravel().astype(np.int64)
+    return arrays
+
+
+def _flat_rows(images, what):
+    """Rows in the order channels, height, width, and that shape."""
+    if images.dtype != np.uint8 or images.ndim not in (3, 4):
+        raise ValueError(
+            f"{what} is {images.dtype} of shape {images.shape}; images are uint8 of "
+            "shape (n, height, width) or (n, height, width, channels). Save them so."
+        )
+    images = images.reshape(*images.shape[:3], -1).transpose(0, 3, 1, 2)
+    return images.reshape(len(images), -1), images.shape[1:]
+
+
+#: From the name of a data set to its loader ``(folder, random_state) -> dict``.
+DATASETS = {
+    "digits": partial(_split, partial(load_digits, return_X_y=True), (1, 8, 8)),
+    "digits_table": partial(_split, partial(load_digits, return_X_y=True)),
+    "breast_cancer": partial(_split, partial(load_breast_cancer, return_X_y=True)),
+    "wine": partial(_split, partial(load_wine, return_X_y=True)),
+    "synthetic": partial(_split, covtype_like),
+    "mnist": partial(_images, "mnist.npz", "mnist_784", 60_000, (1, 28, 28)),
+    "cifar10": partial(_images, "cifar10*.npz", "CIFAR_10", 50_000, (3, 32, 32)),
+}

@@ -1,0 +1,199 @@
+"""Figures of evaluations, as Displays in scikit-learn's pattern; needs matplotlib."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from diffrep.evaluation import accuracy_over_splits, compare, probe_over_time
+
+__all__ = ["LabelEfficiencyDisplay", "TimeProbeDisplay"]
+
+
+class _AccuracyDisplay(ABC):
+    """A figure of accuracies: what the Displays share."""
+
+    _xlabel: str
+
+    def __init__(self, results):
+        self.results = results
+
+    @classmethod
+    def from_results(cls, results, *, ax=None):
+        """Plot results that are there already.
+
+        Parameters
+        ----------
+        results : object
+            As the class takes them.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        display : object
+            With the attributes of the class.
+        """
+        return cls(results).plot(ax=ax)
+
+    def plot(self, ax=None):
+        """Plot the results.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        display : object
+            With the attributes of the class.
+        """
+        if ax is None:
+            import matplotlib.pyplot as plt
+
+            _, ax = plt.subplots()
+        self.ax_, self.figure_, self.lines_ = ax, ax.figure, []
+        self._draw()
+        ax.set(xlabel=self._xlabel, ylabel="accuracy")
+        ax.legend()
+        return self
+
+    @abstractmethod
+    def _draw(self):
+        """Draw on `ax_` and fill `lines_`."""
+
+
+class TimeProbeDisplay(_AccuracyDisplay):
+    """Accuracy of probes over the time at which codes are read.
+
+    A solid line over t; the codes of all times side by side as a dotted level
+    of the same colour; a static representation as a dashed level.
+
+    Parameters
+    ----------
+    results : dict of str to DataFrame
+        From the name of a representation to a frame of
+        `diffrep.evaluation.probe_over_time`.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and its Figure
+    lines_ : list of matplotlib Line2D
+        In the order of `results`, the line over t before its level.
+    """
+
+    _xlabel = "t"
+
+    @classmethod
+    def from_estimator(cls, representation, X, y, X_test, y_test, *, ax=None, **kwargs):
+        """Probe a fitted representation and plot a line per probe.
+
+        Parameters
+        ----------
+        representation : transformer
+            Fitted.
+        X, y : array-like of shape (n, n_features) and (n,)
+        X_test, y_test : array-like of shape (n_test, n_features) and (n_test,)
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        **kwargs
+            Of `diffrep.evaluation.probe_over_time`.
+
+        Returns
+        -------
+        display : TimeProbeDisplay
+        """
+        results = probe_over_time(representation, X, y, X_test, y_test, **kwargs)
+        by_probe = results.groupby("probe", sort=False)
+        return cls.from_results(dict(iter(by_probe)), ax=ax)
+
+    def _draw(self):
+        curves = [
+            (name if frame["probe"].nunique() == 1 else f"{name}, {probe}", curve)
+            for name, frame in self.results.items()
+            for probe, curve in frame.groupby("probe", sort=False)
+        ]
+        for i, (label, curve) in enumerate(curves):
+            self._draw_curve(label, curve, color=f"C{i}")
+
+    def _draw_curve(self, label, curve, color):
+        mean = curve.groupby("t")["accuracy"].mean()  # leaves out t = nan
+        if len(mean):
+            style = {"color": color, "marker": "o", "label": label}
+            self.lines_ += self.ax_.plot(mean.index, mean, **style)
+        levels = curve[curve["t"].isna()].groupby("stacked")["accuracy"].mean()
+        for stacked, accuracy in levels.items():
+            style = {"linestyle": "--", "label": label}
+            if stacked:  # once in the legend, which leaves out names with a _
+                drawn = any(line.get_linestyle() == ":" for line in self.lines_)
+                style = {"linestyle": ":", "label": "_" * drawn + "stacked"}
+            self.lines_.append(self.ax_.axhline(accuracy, color=color, **style))
+
+
+class LabelEfficiencyDisplay(_AccuracyDisplay):
+    """Accuracy of representations against the number of labels.
+
+    The mean over draws and splits as a line; plus and minus the standard
+    deviation over splits of the mean over draws as a band.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Of `diffrep.evaluation.compare`. "all" labels are drawn at the largest
+        value of a column n_rows if you add one, else one step to the right.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and its Figure
+    lines_ : list of matplotlib Line2D
+    bands_ : list of matplotlib PolyCollection
+        One of each for each representation.
+    """
+
+    _xlabel = "labelled rows"
+
+    @classmethod
+    def from_estimators(cls, representations, X, y, *, ax=None, **kwargs):
+        """Compare representations and plot a line for each.
+
+        Parameters
+        ----------
+        representations : dict of str to transformer
+            Not fitted.
+        X, y : array-like of shape (n, n_features) and (n,)
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+        **kwargs
+            Of `diffrep.evaluation.compare`.
+
+        Returns
+        -------
+        display : LabelEfficiencyDisplay
+        """
+        return cls.from_results(compare(representations, X, y, **kwargs), ax=ax)
+
+    def _draw(self):
+        self.bands_, places = [], self._places()
+        accuracy = accuracy_over_splits(self.results).reset_index()
+        for name, curve in accuracy.groupby("representation", sort=False):
+            x, mean = [places[n] for n in curve["n_labels"]], curve["mean"]
+            std = curve["std"].fillna(0)  # of one split
+            self.lines_ += self.ax_.plot(x, mean, marker="o", label=name)
+            style = {"color": self.lines_[-1].get_color(), "alpha": 0.2}
+            band = self.ax_.fill_between(x, mean - std, mean + std, **style)
+            self.bands_.append(band)
+        self.ax_.set_xscale("log")
+        self.ax_.set_xticks(list(places.values()), [str(n) for n in places])
+        self.ax_.minorticks_off()
+
+    def _places(self):
+        """From the numbers of labels, "all" last, to places on the axis."""
+        found = set(self.results["n_labels"])
+        numbers = sorted(found - {"all"})
+        places = dict(zip(numbers, numbers, strict=True))
+        if "all" in found and "n_rows" in self.results:
+            places["all"] = self.results["n_rows"].max()
+        elif "all" in found:
+            last = numbers[-1] if numbers else 1
+            places["all"] = last * (last / numbers[-2] if len(numbers) > 1 else 10)
+        return places

@@ -1,0 +1,398 @@
+"""What a representation is worth: accuracy of probes trained on its codes.
+
+Arrays in, tidy DataFrames out; any scikit-learn transformer is a representation.
+"""
+
+from __future__ import annotations
+
+from numbers import Integral
+
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed, parallel_config
+from scipy import stats
+from sklearn.model_selection import StratifiedShuffleSplit
+
+from diffrep._probing import (
+    check_labels,
+    default_probes,
+    dense,
+    fit_and_probe,
+    integer_seed,
+    probe_codes,
+    times_or_default,
+)
+
+__all__ = [
+    "accuracy_over_splits",
+    "accuracy_table",
+    "code_similarity",
+    "compare",
+    "label_efficiency",
+    "paired_difference",
+    "probe_over_time",
+]
+
+N_LABELS = (10, 100, 1000, "all")
+
+
+def label_efficiency(
+    representation,
+    X,
+    y,
+    X_test,
+    y_test,
+    *,
+    n_labels=N_LABELS,
+    n_draws=10,
+    probe=None,
+    random_state=0,
+):
+    """Accuracy of a probe that is trained on the codes of a few labelled rows.
+
+    Parameters
+    ----------
+    representation : transformer
+        Fitted, on `X` or on other rows without labels; never on `X_test`.
+    X : array-like of shape (n, n_features)
+        Rows to draw the labelled ones from.
+    y : array-like of shape (n,)
+        Their classes.
+    X_test : array-like of shape (n_test, n_features)
+    y_test : array-like of shape (n_test,)
+    n_labels : sequence of int or "all", default=(10, 100, 1000, "all")
+        Numbers of labelled rows. Those below the number of classes, and those
+        that are not below n, are left out.
+    n_draws : int, default=10
+        Choices of the labelled rows per number; "all" has one. Each has the
+        proportions of the classes, or the same number of every class if the
+        rarest would not be sure to come. They depend on `y` and
+        `random_state` alone, so every representation gets the same.
+    probe : classifier, default=None
+        Cloned for each draw. None is a `LogisticRegression`, its tolerance
+        chosen for all labels of 60,000 rows to take seconds.
+    random_state : int, RandomState instance or None, default=0
+        Chooses the labelled rows; None chooses other ones at each call.
+
+    Returns
+    -------
+    results : DataFrame
+        Columns n_labels (int or "all"), draw, accuracy (share of the test rows).
+
+    Raises
+    ------
+    ValueError
+        If lengths do not match, or no number of labels can be used.
+    """
+    y, y_test = check_labels(X, y), check_labels(X_test, y_test)
+    codes = dense(representation.transform(X))
+    codes_test = dense(representation.transform(X_test))
+    seed = integer_seed(random_state)
+    return probe_codes(codes, y, codes_test, y_test, n_labels, n_draws, probe, seed)
+
+
+def compare(
+    representations,
+    X,
+    y,
+    *,
+    cv=3,
+    n_labels=N_LABELS,
+    n_draws=10,
+    probe=None,
+    random_state=0,
+    n_jobs=None,
+):
+    """Fit representations on splits of the rows; probe each with few labels.
+
+    Parameters
+    ----------
+    representations : dict of str to transformer
+        Not fitted; clones are, on the training rows without their labels.
+    X : array-like of shape (n, n_features)
+    y : array-like of shape (n,)
+    cv : int, splitter or iterable of (train, test), default=3
+        An int is a `StratifiedShuffleSplit` with a third of the rows for
+        testing. ``[(train, test)] * 3`` gives one split three seeds.
+    n_labels, n_draws, probe : optional
+        See `label_efficiency`.
+    random_state : int, RandomState instance or None, default=0
+        Of the splits and the labelled rows. Clones for split number i get it
+        plus i, as every parameter named ``random_state``, their steps' too.
+    n_jobs : int or None, default=None
+        Fits at a time, each in a process with one thread.
+
+    Returns
+    -------
+    results : DataFrame
+        Columns representation, split, n_labels, draw, accuracy; of the split,
+        fit_seconds (CPU time of ``fit`` in its process), rows_per_second (wall
+        clock of ``transform`` on the test rows) and n_columns of the codes.
+
+    Raises
+    ------
+    TypeError
+        If representations are not in a dict.
+    ValueError
+        As for `label_efficiency`.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from sklearn.decomposition import PCA
+    >>> from diffrep.evaluation import compare
+    >>> results = compare(
+    ...     {"2 components": PCA(2), "16 components": PCA(16)},
+    ...     *load_digits(return_X_y=True),
+    ...     n_labels=[50],
+    ... )
+    >>> accuracy = results.groupby("representation")["accuracy"].mean()
+    >>> accuracy.idxmax()
+    '16 components'
+
+    """
+    if not isinstance(representations, dict) or not representations:
+        raise TypeError(
+            f"representations={representations!r} must be a dict from names to "
+            "transformers. Pass {'PCA': PCA(16)}, for instance."
+        )
+    X = X if hasattr(X, "shape") else np.asarray(X)
+    y, seed = check_labels(X, y), integer_seed(random_state)
+    if isinstance(cv, Integral):
+        cv = StratifiedShuffleSplit(int(cv), test_size=1 / 3, random_state=seed)
+    splits = list(cv.split(X, y) if hasattr(cv, "split") else cv)
+    tasks = [
+        delayed(fit_and_probe)(
+            representation, X, y, train, test, n_labels, n_draws, probe, seed + split
+        )
+        for representation in representations.values()
+        for split, (train, test) in enumerate(splits)
+    ]
+    # Worker processes with one thread each: two torch threads that share a
+    # core are many times slower than one.
+    with parallel_config("loky", inner_max_num_threads=1):
+        frames = Parallel(n_jobs=n_jobs)(tasks)
+    keys = [(name, split) for name in representations for split in range(len(splits))]
+    return (
+        pd.concat(frames, keys=keys, names=["representation", "split"])
+        .reset_index(["representation", "split"])
+        .reset_index(drop=True)
+    )
+
+
+def accuracy_over_splits(results):
+    """Accuracy by representation and number of labels, over splits.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Of `compare`.
+
+    Returns
+    -------
+    accuracy : DataFrame
+        Rows by (representation, n_labels), in the order of `results`; columns
+        mean, std and count of the splits' means over draws. The standard
+        deviation over one split is nan.
+    """
+    keys = ["representation", "n_labels"]
+    by_split = results.groupby([*keys, "split"], sort=False)["accuracy"].mean()
+    return by_split.groupby(level=keys, sort=False).agg(["mean", "std", "count"])
+
+
+def accuracy_table(results):
+    """Accuracy and cost of representations as text, a row for each.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Of `compare`.
+
+    Returns
+    -------
+    table : DataFrame of str
+        Columns: each of n_labels, "mean ±std" of the accuracy over splits, or
+        the mean alone of one split; then the means over splits of "CPU s" of
+        ``fit``, "rows/s" of ``transform`` and "columns" of the codes.
+    """
+    table = pd.DataFrame(
+        index=pd.Index(results["representation"].unique(), name=None),
+        columns=pd.Index(results["n_labels"].unique(), dtype=object),
+        dtype=object,
+    )
+    for (name, n), (mean, std, count) in accuracy_over_splits(results).iterrows():
+        table.loc[name, n] = f"{mean:.3f} ±{std:.3f}" if count > 1 else f"{mean:.3f}"
+    per_split = results.drop_duplicates(["representation", "split"])
+    costs = per_split.groupby("representation").mean(numeric_only=True)
+    table["CPU s"] = costs["fit_seconds"].map("{:.1f}".format)
+    table["rows/s"] = costs["rows_per_second"].map("{:,.0f}".format)
+    table["columns"] = costs["n_columns"].map("{:.0f}".format)
+    return table.fillna("").rename_axis(columns="n_labels")
+
+
+def paired_difference(results, first, second, *, level=0.95):
+    """By how much one representation is more accurate than another.
+
+    The difference of the means over draws, paired by split, with Student's t
+    interval over splits. Splits that share rows are not independent, so the
+    interval of ``cv=3`` is too short; that over seeds on one split is of the
+    seeds alone. See Nadeau and Bengio, Machine Learning 52, 2003.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Of `compare`.
+    first, second : str
+        Names of representations.
+    level : float, default=0.95
+        Confidence of the interval, between 0 and 1.
+
+    Returns
+    -------
+    differences : DataFrame
+        Columns n_labels, difference, low, high, n_splits. The ends are nan if
+        there is one split.
+
+    Raises
+    ------
+    ValueError
+        If a name is not in `results`, or `level` is not between 0 and 1.
+    """
+    known = list(results["representation"].unique())
+    for name in (first, second):
+        if name not in known:
+            raise ValueError(
+                f"There is no representation {name!r} in the results; there are "
+                f"{known}. Give two of these."
+            )
+    if not 0 < level < 1:
+        raise ValueError(
+            f"level={level!r} must be between 0 and 1. Give 0.95 for 95 per cent."
+        )
+    means = results.groupby(["representation", "n_labels", "split"], sort=False)
+    means = means["accuracy"].mean()
+    pairs = pd.concat([means[first], means[second]], axis=1, join="inner")
+    difference = pairs.iloc[:, 0] - pairs.iloc[:, 1]
+    rows = difference.groupby("n_labels", sort=False).agg(["mean", "sem", "count"])
+    half = stats.t.ppf((1 + level) / 2, rows["count"] - 1) * rows["sem"]
+    columns = {
+        "difference": rows["mean"],
+        "low": rows["mean"] - half,
+        "high": rows["mean"] + half,
+        "n_splits": rows["count"],
+    }
+    return pd.DataFrame(columns).reset_index()
+
+
+def probe_over_time(
+    representation,
+    X,
+    y,
+    X_test,
+    y_test,
+    *,
+    times=None,
+    probes=None,
+    n_labels="all",
+    n_draws=1,
+    random_state=0,
+):
+    """Accuracy of probes on codes at each time, and on all of these side by side.
+
+    Parameters
+    ----------
+    representation : transformer
+        Fitted. If it has a ``t_grid_`` that is not None its codes depend on t
+        and come from ``encode(X, times)``; else it is static.
+    X : array-like of shape (n, n_features)
+    y : array-like of shape (n,)
+    X_test : array-like of shape (n_test, n_features)
+    y_test : array-like of shape (n_test,)
+    times : array-like of shape (T,), default=None
+        Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
+    probes : dict of str to classifier, default=None
+        Cloned for each draw. None is "linear", the probe of
+        `label_efficiency`; "mlp", which holds out a tenth of the labelled rows
+        and so needs ten or more of each class; "svm"; "knn", of ten neighbours.
+    n_labels : int or "all", default="all"
+        Number of labelled rows.
+    n_draws : int, default=1
+        Choices of the labelled rows, as in `label_efficiency`.
+    random_state : int, RandomState instance or None, default=0
+        Of the draws and of the default probes.
+
+    Returns
+    -------
+    results : DataFrame
+        Columns probe, t, stacked, draw, accuracy: a row for each time and
+        draw, and a row with t = nan and stacked = True for the codes of all
+        times as columns; or, if static, with t = nan and stacked = False.
+
+    Raises
+    ------
+    ValueError
+        If lengths do not match, a time is outside [0, 1] or the number of
+        labels cannot be used.
+    """
+    y, y_test = check_labels(X, y), check_labels(X_test, y_test)
+    seed = integer_seed(random_state)
+    if probes is None:
+        probes = default_probes(seed)
+    if getattr(representation, "t_grid_", None) is None:
+        codes, codes_test = (representation.transform(rows) for rows in (X, X_test))
+        views = [(np.nan, False, dense(codes), dense(codes_test))]
+    else:
+        times = times_or_default(times)
+        codes, codes_test = (representation.encode(rows, times) for rows in (X, X_test))
+        views = [(t, False, codes[:, i], codes_test[:, i]) for i, t in enumerate(times)]
+        stacks = (curves.reshape(len(curves), -1) for curves in (codes, codes_test))
+        views.append((np.nan, True, *stacks))
+    columns = ["probe", "t", "stacked", "draw", "accuracy"]
+    frames = [
+        probe_codes(
+            codes, y, codes_test, y_test, n_labels, n_draws, probe, seed
+        ).assign(probe=name, t=t, stacked=stacked)[columns]
+        for name, probe in probes.items()
+        for t, stacked, codes, codes_test in views
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def code_similarity(representation, X, times=None):
+    """How alike the codes at two times are: linear CKA.
+
+    Kornblith, Norouzi, Lee and Hinton, "Similarity of Neural Network
+    Representations Revisited", ICML 2019, equation 3 with a linear kernel.
+
+    Parameters
+    ----------
+    representation : transformer
+        Fitted, with codes that depend on t: ``encode(X, times)``.
+    X : array-like of shape (n, n_features)
+    times : array-like of shape (T,), default=None
+        Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
+
+    Returns
+    -------
+    similarity : DataFrame of shape (T, T)
+        By the times. 1 for codes that are the same up to rotation, scale and
+        shift, 0 for uncorrelated ones, nan where all rows have one code.
+
+    Raises
+    ------
+    ValueError
+        If the representation is static, or a time is outside [0, 1].
+    """
+    if getattr(representation, "t_grid_", None) is None:
+        raise ValueError(
+            f"{type(representation).__name__} gives one code at all times (it has no "
+            "t_grid_, or None). Pass a representation that was fitted with t_grid."
+        )
+    times = times_or_default(times)
+    codes = representation.encode(X, times).astype(np.float64)
+    codes = np.swapaxes(codes - codes.mean(axis=0), 0, 1)
+    cross = np.array([[((a.T @ b) ** 2).sum() for b in codes] for a in codes])
+    norms = np.sqrt(np.outer(np.diag(cross), np.diag(cross)))
+    similarity = np.full_like(cross, np.nan)
+    np.divide(cross, norms, out=similarity, where=norms > 0)
+    return pd.DataFrame(similarity, index=times, columns=times)

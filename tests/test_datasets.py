@@ -1,0 +1,174 @@
+"""Data sets: the same rows as their source, images in the order C, H, W."""
+
+import numpy as np
+import pytest
+from sklearn.datasets import load_digits, load_wine
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from diffrep import datasets
+from diffrep.datasets import DATASETS, load_dataset
+
+FILES = {"mnist": "mnist.npz", "cifar10": "cifar10_part.npz"}
+
+
+def sorted_rows(*blocks):
+    rows = np.vstack(blocks)
+    return rows[np.lexsort(rows.T)]
+
+
+def labelled_rows(data):
+    return sorted_rows(
+        np.column_stack([data.X_train, data.y_train]),
+        np.column_stack([data.X_test, data.y_test]),
+    )
+
+
+@pytest.fixture
+def images():
+    """Colour images, with labels as a column, as CIFAR-10 has them."""
+    rng = np.random.default_rng(0)
+    return {
+        "X_train": rng.integers(256, size=(5, 2, 3, 3), dtype=np.uint8),
+        "y_train": np.arange(5, dtype=np.uint8)[:, None],
+        "X_test": rng.integers(256, size=(4, 2, 3, 3), dtype=np.uint8),
+        "y_test": np.arange(4, dtype=np.uint8)[:, None],
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "load"), [("digits_table", load_digits), ("wine", load_wine)]
+)
+@pytest.mark.parametrize("random_state", [0, 1])
+def test_split_has_every_row_with_its_label(name, load, random_state):
+    data = load_dataset(name, random_state=random_state)
+    X, y = load(return_X_y=True)
+    np.testing.assert_array_equal(
+        labelled_rows(data), sorted_rows(np.column_stack([X, y]))
+    )
+    assert len(data.X_test) == -(-len(X) // 3)
+    shares = [np.bincount(part) / len(part) for part in (data.y_train, data.y_test)]
+    np.testing.assert_allclose(*shares, atol=0.02)
+
+
+def test_image_shape_gives_back_the_images():
+    data = load_dataset("digits")
+    images = {image.tobytes() for image in load_digits().images}
+    shaped = data.X_train.reshape(-1, *data.image_shape)
+    assert {image[0].tobytes() for image in shaped} <= images
+    assert load_dataset("digits_table").image_shape is None
+
+
+def test_random_state_chooses_the_split():
+    first, same, other = (load_dataset("wine", random_state=s) for s in (0, 0, 1))
+    np.testing.assert_array_equal(first.X_train, same.X_train)
+    assert not np.array_equal(first.X_train, other.X_train)
+
+
+def test_synthetic_table_is_like_covertype():
+    first, other = (load_dataset("synthetic", random_state=s) for s in (0, 1))
+    np.testing.assert_array_equal(labelled_rows(first), labelled_rows(other))
+    X, y = first.X_train, first.y_train
+    np.testing.assert_array_equal(X[:, 10:14].sum(axis=1), 1)
+    np.testing.assert_array_equal(X[:, 14:].sum(axis=1), 1)
+    assert set(np.unique(X[:, 10:])) == {0, 1}
+    spread = X[:, :10].std(axis=0)
+    assert spread.max() > 500 * spread.min()
+    shares = np.bincount(y, minlength=7) / len(y)
+    assert 0 < shares.min() < 0.03
+    assert shares.max() > 0.4
+
+    def score(columns):
+        linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        linear.fit(X[:, columns], y)
+        return linear.score(first.X_test[:, columns], first.y_test)
+
+    # Numbers and categories say something each, and more together.
+    assert score(slice(0, 10)) > shares.max() + 0.05
+    assert score(slice(10, None)) > shares.max() + 0.05
+    assert score(slice(None)) > score(slice(0, 10)) + 0.02
+
+
+@pytest.mark.parametrize("name", ["mnist", "cifar10"])
+def test_pixels_of_a_file_are_in_the_order_channel_height_width(tmp_path, images, name):
+    np.savez(tmp_path / FILES[name], **images)
+    data = load_dataset(name, folder=tmp_path)
+    assert data.image_shape == (3, 2, 3)
+    for part in ("train", "test"):
+        rows, source = data[f"X_{part}"], images[f"X_{part}"]
+        assert rows.dtype == np.uint8
+        for i, row in enumerate(rows):
+            for c, h, w in np.ndindex(3, 2, 3):
+                assert row[(c * 2 + h) * 3 + w] == source[i, h, w, c]
+        np.testing.assert_array_equal(data[f"y_{part}"], np.arange(len(rows)))
+
+
+def test_images_without_channels_have_one(tmp_path, images):
+    images["X_train"], images["X_test"] = (
+        images[key][..., 0] for key in ("X_train", "X_test")
+    )
+    np.savez(tmp_path / "mnist.npz", **images)
+    data = load_dataset("mnist", folder=str(tmp_path))
+    assert data.image_shape == (1, 2, 3)
+    np.testing.assert_array_equal(data.X_train, images["X_train"].reshape(5, 6))
+
+
+def test_first_file_of_the_pattern_is_read(tmp_path, images):
+    np.savez(tmp_path / "cifar10_b.npz", **images)
+    images["X_train"] = 255 - images["X_train"]
+    np.savez(tmp_path / "cifar10_a.npz", **images)
+    data = load_dataset("cifar10", folder=tmp_path)
+    assert data.X_train[0, 0] == images["X_train"][0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("name", "n_train"), [("mnist", 60_000), ("cifar10", 50_000)])
+def test_openml_rows_are_split_where_its_images_are(monkeypatch, name, n_train):
+    def fetch(source, *, version, as_frame, return_X_y):
+        assert (source, version) in {("mnist_784", 1), ("CIFAR_10", 1)}
+        assert return_X_y
+        assert not as_frame
+        y = np.arange(n_train + 10_000) % 10
+        return y[:, None] + 100.0 * np.arange(3), y.astype(str).astype(object)
+
+    monkeypatch.setattr(datasets, "fetch_openml", fetch)
+    data = load_dataset(name)
+    assert len(data.X_train) == n_train
+    assert len(data.X_test) == 10_000
+    for part in ("train", "test"):
+        X, y = data[f"X_{part}"], data[f"y_{part}"]
+        assert X.dtype == np.uint8
+        np.testing.assert_array_equal(X, y[:, None] + np.array([0, 100, 200]))
+
+
+def test_unknown_name_lists_the_known():
+    with pytest.raises(ValueError, match="no data set 'iris'") as error:
+        load_dataset("iris")
+    assert all(name in str(error.value) for name in DATASETS)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_folder_without_the_file(tmp_path, name):
+    (tmp_path / "notes.txt").touch()
+    with pytest.raises(FileNotFoundError, match=r"holds notes.txt, but no .*OpenML"):
+        load_dataset(name, folder=tmp_path)
+    with pytest.raises(FileNotFoundError, match="holds nothing"):
+        load_dataset(name, folder=tmp_path / "elsewhere")
+
+
+def test_file_without_its_arrays(tmp_path, images):
+    del images["y_test"]
+    np.savez(tmp_path / "mnist.npz", **images)
+    message = r"holds X_train, y_train, X_test, but no y_test. .*np.savez"
+    with pytest.raises(ValueError, match=message):
+        load_dataset("mnist", folder=tmp_path)
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.zeros((5, 6), np.uint8), np.zeros((5, 2, 3), np.float32)]
+)
+def test_arrays_that_are_not_images(tmp_path, images, wrong):
+    np.savez(tmp_path / "mnist.npz", **{**images, "X_train": wrong})
+    message = rf"X_train .* is {wrong.dtype} of shape .*uint8 of shape"
+    with pytest.raises(ValueError, match=message):
+        load_dataset("mnist", folder=tmp_path)
