@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta, abstractmethod
+from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
@@ -48,8 +49,10 @@ EPOCHS = (10, 500)
 #: Of AdamW.
 WEIGHT_DECAY = 0.01
 
-#: Largest number of rows that closed forms are fitted to.
+#: Largest number of rows that the closed forms of the start, and that of how
+#: codes are read after training, are fitted to.
 N_START_ROWS = 10_000
+N_READOUT_ROWS = 5_000
 
 
 class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
@@ -370,10 +373,11 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         rows = self._rows(X, y)
         rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
         x0, seen = rows[rng.permutation(len(X))[:N_START_ROWS]]
-        draws = generator(seed, Stream.START, 2, self.net_.device)
-        model.initialize(x0, draws)
+        model.initialize(x0, generator(seed, Stream.START, 2, self.net_.device))
+        # A generator of its own: all methods start from the same encoder.
+        draws = generator(seed, Stream.START, 3, self.net_.device)
         if self.init == "pca" and hasattr(model.encoder, "initialize"):
-            model.encoder.initialize(seen, draws)
+            model.encoder.initialize(seen, partial(model.view, generator=draws), draws)
         model.eval()
         with torch.no_grad():
             model.check_shapes(x0[:2], seen[:2])
@@ -398,10 +402,21 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         rows = self._rows(X, y, index=train, resident=True)
         self.net_.initialize_callbacks().partial_fit((rows, valid))
         self.net_.module_.eval()
+        self._fit_readout(X, y)
         self.history_ = pd.DataFrame(self.net_.history.to_list()).drop(
             columns="batches"
         )
         self.n_iter_ = len(self.history_)
+
+    def _fit_readout(self, X, y):
+        """Fit how codes are read to the views, if there are any."""
+        model, seed = self.net_.module_, self.net_.seed
+        if model.augment is not None:
+            rng = np.random.default_rng(seed_for(seed, Stream.READOUT))
+            _, seen = self._rows(X, y)[rng.permutation(len(X))[:N_READOUT_ROWS]]
+            model.fit_readout(
+                seen, generator(seed, Stream.READOUT, 1, self.net_.device)
+            )
 
     def _rows(self, X, y=None, **options):
         shape, device = self.net_.module_.data_shape, self.net_.device

@@ -28,6 +28,9 @@ __all__ = [
     "times_or_default",
 ]
 
+#: Root of the mean squared length of the centred codes that probes are given.
+LENGTH = 4.0
+
 
 def fit_and_probe(representation, X, y, train, test, n_labels, n_draws, probe, seed):
     """Results of one representation on one split."""
@@ -72,9 +75,11 @@ def probe_codes(codes, y, codes_test, y_test, n_labels, n_draws, probe, seed):
     """Accuracy by number of labels and draw."""
     probe = _linear_probe() if probe is None else probe
     # One scale for all columns: to give each its own would blow up the small
-    # principal components and spoil PCA. Codes of no spread keep theirs.
-    scale = codes.std() or 1.0
-    codes, codes_test = codes / scale, codes_test / scale
+    # principal components and spoil PCA. Neither a rotation of the codes nor
+    # columns of zeros change what the penalty of the probe means.
+    centre = codes.mean(axis=0)
+    length = np.sqrt(np.square(codes - centre).sum(axis=1).mean()) or 1.0
+    codes, codes_test = (LENGTH * (c - centre) / length for c in (codes, codes_test))
     rows = []
     for n in _usable(n_labels, y):
         for draw in range(1 if n == "all" else n_draws):

@@ -43,7 +43,6 @@ SCORE_BATCH = 256
 #: Of the shared parameters, those without meaning for an encoder that is not
 #: trained and for a method without an encoder, and the values that stand in.
 UNTRAINED = {
-    "augment": None,
     "max_epochs": 1,
     "batch_size": 256,
     "lr": 1.0,
@@ -388,7 +387,10 @@ class RandomEncoderRepresentation(_Baseline):
     n_components : int, default=128
         Length of the code.
     init : {"random", "pca"}, default="random"
-        Weights as drawn, or the start that other estimators are trained from.
+        Weights as drawn, or the start that other estimators are trained from,
+        its codes read as theirs are.
+    augment : str, callable or None, default="auto"
+        The views that ``init="pca"`` takes into account.
 
     See Also
     --------
@@ -419,6 +421,7 @@ class RandomEncoderRepresentation(_Baseline):
         encoder="auto",
         init="random",
         time_conditioning="late",
+        augment="auto",
         device="auto",
         precision="float32",
         verbose=0,
@@ -431,6 +434,7 @@ class RandomEncoderRepresentation(_Baseline):
             encoder=encoder,
             init=init,
             time_conditioning=time_conditioning,
+            augment=augment,
             device=device,
             precision=precision,
             verbose=verbose,
@@ -443,6 +447,8 @@ class RandomEncoderRepresentation(_Baseline):
 
     def _train(self, X, y, n_epochs, early_stopping=False):
         self.net_.module_.eval()
+        if self.init == "pca":
+            self._fit_readout(X, y)
 
 
 class DenoiserFeatures(BaseRepresentation):

@@ -165,10 +165,11 @@ class DiffusionRepresentation(_BaseDiffusion):
         if time-conditioned; see the developer guide.
     init : {"pca", "random"}, default="pca"
         Start of the encoder. "pca" fits it to the data in closed form: filters
-        are whitened patches, and the code is a PCA of what is then the first
-        stage of the encoder, the row itself in a table; training adds what
-        else there is. An encoder of your own is asked through its method
-        ``initialize(X, generator)``, if it has one.
+        are whitened patches, and the code holds the components of the first
+        stage of the encoder, in a table the row itself, in which rows differ
+        most and their views least, those of a PCA without views. Training adds
+        what else there is. An encoder of your own is asked through its method
+        ``initialize(X, view, generator)``, if it has one.
     score_network : {"mlp", "unet"} or callable, default="mlp"
         "unet" is for images. A callable ``(data_shape, n_components)`` gives
         an ``nn.Module`` of your own with forward ``(x_t, t, z)``.

@@ -21,6 +21,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import FunctionTransformer
 
 from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep.baselines import RandomEncoderRepresentation
 
 N_LABELS = [20, 50, 100, "all"]
 N_DRAWS = 10  # choices of the labelled rows per split, averaged
@@ -30,8 +31,8 @@ IMAGES = {"image_shape": (1, 8, 8), "random_state": 0}
 REPRESENTATIONS = {
     "raw pixels": FunctionTransformer(),
     "PCA": PCA(32),
-    # A learning rate of next to nothing leaves the random start untrained.
-    "random encoder": DiffusionRepresentation(**IMAGES, lr=1e-12, max_epochs=1),
+    "random encoder": RandomEncoderRepresentation(**IMAGES),
+    "start, untrained": RandomEncoderRepresentation(**IMAGES, init="pca"),
     "DRL": DiffusionRepresentation(**IMAGES),
     "VDRL": VariationalDiffusionRepresentation(**IMAGES),
     "DRL, t_grid=4": DiffusionRepresentation(**IMAGES, t_grid=4),

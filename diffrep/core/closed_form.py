@@ -5,13 +5,26 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["principal_components", "whitened_patches"]
+__all__ = ["principal_components", "stable_components", "whitened_patches"]
 
 N_PATCHES = 20_000
+
+#: Added to the variance within views, relative to the mean variance of a
+#: feature: no direction counts as quite free of what views change.
+RIDGE = 0.3
+
+#: No component is made smaller than one of this ratio.
+SMALLEST_RATIO = 1e-4
+
+#: Directions are sought among this many principal components.
+N_SOUGHT = 1024
 
 #: Added to the variance of a patch, and to the variances of the principal
 #: components of patches relative to their mean, before dividing by them.
 PATCH_VARIANCE = 0.1
+
+#: Keeps whitening finite where patches do not vary at all.
+LEAST_VARIANCE = 1e-12
 
 
 @torch.no_grad()
@@ -57,9 +70,55 @@ def principal_components(
     reduced = X @ Q
     variances, V = torch.linalg.eigh(reduced.T @ reduced / len(X))
     k = min(n_components, n_features)
-    directions = (Q @ V[:, -k:]).flip(1)
-    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
-    return mean, variances[-k:].flip(0).clamp(min=0), directions * largest.sign()
+    directions = _signed((Q @ V[:, -k:]).flip(1))
+    return mean, variances[-k:].flip(0).clamp(min=0), directions
+
+
+@torch.no_grad()
+def stable_components(
+    X: Tensor, changes: Tensor, n_components: int, generator: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Linear maps in which rows differ most, and the views of a row least.
+
+    The directions v of largest ratio ``v' T v / v' (W + r I) v`` of the
+    covariance T of rows to the covariance W of what views change; a PCA if
+    they change nothing. The larger its ratio, the larger a component: its
+    standard deviation is the ratio to the power 3/4.
+
+    Parameters
+    ----------
+    X : Tensor of shape (n, n_features)
+    changes : Tensor of shape (m, n_features)
+        Differences of two views of a row, divided by the square root of 2.
+    n_components : int
+        Number of components, at most n_features of which exist.
+    generator : torch.Generator
+
+    Returns
+    -------
+    mean : Tensor of shape (n_features,)
+    maps : Tensor of shape (n_features, k)
+        Components are ``(x - mean) @ maps``, the first of largest ratio, their
+        mean variance 1; ``k <= n_components``.
+
+    References
+    ----------
+    Fisher's discriminant analysis with every row as a class of its views.
+    """
+    n_sought = max(N_SOUGHT, n_components)
+    mean, _, directions = principal_components(X, n_sought, generator, n_iter=2)
+    reduced, changes = (X - mean) @ directions, changes @ directions
+    total = reduced.T @ reduced / len(reduced)
+    within = changes.T @ changes / len(changes)
+    ridge = RIDGE * total.diagonal().mean() + 1e-12
+    within.diagonal().add_(ridge)
+    variances, V = torch.linalg.eigh(within)
+    whiten = V / variances.clamp(min=ridge / 2).sqrt() @ V.T
+    ratios, Q = torch.linalg.eigh(whiten @ total @ whiten)
+    ratios, Q = ratios.flip(0)[:n_components], Q.flip(1)[:, :n_components]
+    ratios = ratios.clamp(min=SMALLEST_RATIO)
+    size = ratios.pow(1.5).mean().clamp(min=1e-12).sqrt()
+    return mean, _signed(directions @ whiten @ Q * (ratios**0.25 / size))
 
 
 @torch.no_grad()
@@ -96,12 +155,20 @@ def whitened_patches(
     _, channels, n_rows, n_columns = patches.shape[:4]
     patches = patches[draw(len(X)), :, draw(n_rows), draw(n_columns)].flatten(1)
     patches = patches - patches.mean(1, keepdim=True)
-    patches = patches / (patches.var(1, keepdim=True) + PATCH_VARIANCE).sqrt()
+    correction = min(1, patches.shape[1] - 1)  # a patch may be a single value
+    contrast = patches.var(1, keepdim=True, correction=correction)
+    patches = patches / (contrast + PATCH_VARIANCE).sqrt()
     centred = patches - patches.mean(0)
     variances, V = torch.linalg.eigh(centred.T @ centred / N_PATCHES)
-    variances = variances.clamp(min=0)
+    variances = variances.clamp(min=LEAST_VARIANCE)
     whiten = V / (variances + variances.mean()).sqrt() @ V.T
     filters = centred[:n_filters] @ whiten
     filters = filters / filters.norm(dim=1, keepdim=True).clamp(min=1e-6) @ whiten
     filters = filters - filters.mean(1, keepdim=True)
     return filters.view(n_filters, channels, size, size)
+
+
+def _signed(columns):
+    """Turn columns so that the largest entry of each is positive."""
+    largest = columns.gather(0, columns.abs().argmax(0, keepdim=True))
+    return torch.where(largest < 0, -columns, columns)

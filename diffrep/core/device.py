@@ -30,6 +30,7 @@ class Stream(IntEnum):
     VALIDATION = 3  # the same at validation
     SPLIT = 4  # rows held out
     SCORE = 5  # fixed noise of `score`
+    READOUT = 6  # views that say how codes are read
 
 
 def choose_device(device: str = "auto") -> torch.device:

@@ -7,8 +7,9 @@ one is called with t of shape ``(n,)`` as well. Two things are optional:
 ``trunk(x)`` and ``head(h, t)``
     split ``forward(x, t)`` so that the part free of t is computed once for a
     whole curve of codes; ``head`` also takes a t of shape ``(1,)``.
-``initialize(X, generator)``
-    fits the start of the network to rows X of the training data.
+``initialize(X, view, generator)``
+    fits the start of the network to rows X of the training data and to what
+    ``view(X)`` draws, which is what the encoder is shown of them in training.
 
 The encoders here are a *backbone*, which turns rows into features of several
 stages, and a way of conditioning on t: :class:`LateEncoder` or
@@ -19,6 +20,7 @@ depends on that row alone.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -53,11 +55,45 @@ CONDITION_WIDTH = 64
 THRESHOLD = 0.25
 N_SPREAD_ROWS = 1000
 
+#: Rows at a time, while the start is fitted.
+N_BLOCK = 500
+
 #: Keeps the slope of the square root finite where no filter answers.
 SQRT_OFFSET = 1e-3
 
 
-class LateEncoder(nn.Module):
+class _BackboneEncoder(nn.Module):
+    """What the two ways of conditioning share: the start from data."""
+
+    backbone: Any
+    head: CurveHead
+
+    def first_stage(self, x: Tensor) -> Tensor:
+        """First stage of the backbone, which is free of t."""
+        return self.backbone(x)[0]
+
+    @torch.no_grad()
+    def initialize(self, X: Tensor, view, generator: torch.Generator) -> None:
+        """Fit the filters, if any, and the first read-out of the head.
+
+        Parameters
+        ----------
+        X : Tensor of shape (n, *data_shape)
+            Rows of the training data.
+        view : callable
+            ``view(X)`` draws what the encoder is shown of `X` in training.
+        generator : torch.Generator
+        """
+        if hasattr(self.backbone, "initialize"):
+            self.backbone.initialize(X, generator)
+        stage, first, second = (
+            torch.cat([self.first_stage(x) for x in rows.split(N_BLOCK)])
+            for rows in (X, view(X), view(X))
+        )
+        self.head.initialize(stage, (first - second) / math.sqrt(2), generator)
+
+
+class LateEncoder(_BackboneEncoder):
     """Backbone free of t; t chooses among its stages at the end.
 
     Also the encoder of static codes, which have no t at all.
@@ -86,15 +122,8 @@ class LateEncoder(nn.Module):
     def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
         return self.head(self.trunk(x), t)
 
-    @torch.no_grad()
-    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
-        """Start as a PCA of the first stage of rows `X`."""
-        if hasattr(self.backbone, "initialize"):
-            self.backbone.initialize(X, generator)
-        self.head.initialize(self.backbone(X)[0], generator)
 
-
-class FullEncoder(nn.Module):
+class FullEncoder(_BackboneEncoder):
     """Every block of the backbone sees t, as in Mittal et al. (2023).
 
     T codes of a row cost T passes.
@@ -115,14 +144,10 @@ class FullEncoder(nn.Module):
         condition = None if self.time is None else F.silu(self.time(t))
         return self.head(self.head.basis(self.backbone(x, condition)))
 
-    @torch.no_grad()
-    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
-        """Start as a PCA of the first stage of rows `X`, which is free of t."""
-        if hasattr(self.backbone, "initialize"):
-            self.backbone.initialize(X, generator)
-        t = None if self.time is None else X.new_full((len(X),), 0.5)
-        condition = None if self.time is None else F.silu(self.time(t))
-        self.head.initialize(self.backbone(X, condition)[0], generator)
+    def first_stage(self, x: Tensor) -> Tensor:
+        if self.time is None:
+            return super().first_stage(x)
+        return self.backbone(x, x.new_zeros(len(x), CONDITION_WIDTH))[0]
 
 
 class MLPBackbone(nn.Module):

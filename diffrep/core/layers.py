@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import principal_components
+from diffrep.core.closed_form import stable_components
 
 __all__ = [
     "Conv2d",
@@ -171,22 +171,25 @@ class CurveHead(nn.Module):
             self.gate = Linear(64, self.shape[1] * n_outputs)
 
     @torch.no_grad()
-    def initialize(self, stage: Tensor, generator: torch.Generator) -> None:
-        """Start as a PCA of the first stage; what the others add starts at zero.
+    def initialize(self, stage: Tensor, changes: Tensor, generator) -> None:
+        """Start as the components of the first stage that views change least.
+
+        What the other stages add starts at zero.
 
         Parameters
         ----------
         stage : Tensor of shape (n, width)
-            First stage of some rows. Components have variance 1 on average.
+            First stage of some rows.
+        changes : Tensor of shape (m, width)
+            Differences of the stages of two views, divided by the root of 2.
         generator : torch.Generator
         """
         n_outputs = self.shape[-1]
         for readout in self.readouts.parameters():
             readout.zero_()
         weight, bias = self.readouts[0].parameters()
-        mean, variances, directions = principal_components(stage, len(bias), generator)
-        scale = variances[:n_outputs].mean().clamp(min=1e-12).sqrt()
-        weight[: len(variances)] = directions.T / scale
+        mean, maps = stable_components(stage, changes, len(bias), generator)
+        weight[: maps.shape[1]] = maps.T
         bias.copy_(-weight @ mean)
         if hasattr(self, "gate"):  # at first all times read the first components
             self.gate.weight[: len(bias)] = 0

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
+from diffrep.core.closed_form import stable_components
 from diffrep.core.objectives import kl_divergence, l1_norm, squared_error
 from diffrep.core.time_sampling import stratified
 
@@ -14,6 +17,13 @@ __all__ = [
     "VariationalDiffusionModel",
     "expect_shape",
 ]
+
+
+#: Times at which codes that depend on t are looked at to fit how they are read.
+N_READOUT_TIMES = 8
+
+#: Rows at a time, for that.
+N_BLOCK = 500
 
 
 class EncoderModel(nn.Module):
@@ -36,6 +46,8 @@ class EncoderModel(nn.Module):
     """
 
     outputs_per_component = 1
+    code_mean: Tensor
+    code_maps: Tensor
 
     def __init__(
         self, data_shape, n_components, encoder, time_conditioned, times, augment
@@ -48,6 +60,8 @@ class EncoderModel(nn.Module):
         self.encoder = encoder(self.data_shape, n_outputs, time_conditioned)
         self.times = times
         self.augment = augment
+        self.register_buffer("code_mean", torch.zeros(n_components))
+        self.register_buffer("code_maps", torch.eye(n_components))
 
     def initialize(self, X: Tensor, generator: torch.Generator) -> None:
         """Fit what is fixed before training, if anything, to rows `X`."""
@@ -73,6 +87,30 @@ class EncoderModel(nn.Module):
         else:
             codes = [self.outputs(x, t.expand(len(x))) for t in times]
         return torch.stack(codes, dim=1)[:, :, : self.n_components]
+
+    @torch.no_grad()
+    def fit_readout(self, x: Tensor, generator: torch.Generator) -> None:
+        """Fit how codes are read: what views of one row change counts for less.
+
+        Training is indifferent to a linear map of the codes, but neighbours and
+        classifiers on few labels are not.
+        """
+        u = (torch.arange(N_READOUT_TIMES, device=x.device) + 0.5) / N_READOUT_TIMES
+        times = self.times.ppf(u)
+        z, first, second = (
+            torch.cat([self.curve(part, times) for part in rows.split(N_BLOCK)])
+            for rows in (x, self.view(x, generator), self.view(x, generator))
+        )
+        changes = (first - second).flatten(0, 1) / math.sqrt(2)
+        found = stable_components(
+            z.flatten(0, 1), changes, self.n_components, generator
+        )
+        for kept, new in zip((self.code_mean, self.code_maps), found, strict=True):
+            kept.copy_(new)
+
+    def read(self, z: Tensor) -> Tensor:
+        """Codes as they are given out, of codes ``(..., n_components)`` as trained."""
+        return (z - self.code_mean) @ self.code_maps
 
     def check_shapes(self, x0: Tensor, seen: Tensor) -> None:
         """Raise ValueError if a network gives another shape than it was asked for."""

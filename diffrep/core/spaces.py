@@ -86,7 +86,8 @@ class PrincipalSpace(nn.Module):
         self.directions.copy_(directions)
         smallest = SMALLEST_VARIANCE * variances.mean() + 1e-12
         scale = (variances + smallest) ** 0.25
-        self.scale.copy_(scale * (variances / scale.square()).mean().sqrt())
+        power = (variances / scale.square()).mean().clamp(min=1e-6)  # 0 if constant
+        self.scale.copy_(scale * power.sqrt())
 
 
 #: Names that the estimators accept for their parameter ``noise_space``.

@@ -240,8 +240,8 @@ class RepresentationNet(NeuralNet):
                 block = slice(start, min(start + n_block, len(rows)))
                 x, _ = rows[block]
                 padding = x.new_zeros(n_block - len(x), *x.shape[1:])
-                found = self.module_.curve(torch.cat([x, padding]), times)[: len(x)]
-                codes[block] = found.float().cpu().numpy()
+                z = self.module_.curve(torch.cat([x, padding]), times)
+                codes[block] = self.module_.read(z)[: len(x)].float().cpu().numpy()
         return codes
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):

@@ -87,6 +87,9 @@ class Mean(nn.Module):
         self.calls = 0
         self.block_sizes = set()
 
+    def read(self, z):
+        return z
+
     def forward(self, x0, seen, generator):
         self.calls += 1
         if self.calls == self.fails_at:

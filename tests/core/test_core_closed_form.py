@@ -1,0 +1,207 @@
+"""Principal components against numpy and scikit-learn; patches that come out white."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+import torch.nn.functional as F
+from sklearn.decomposition import PCA
+
+from diffrep.core.closed_form import (
+    RIDGE,
+    principal_components,
+    stable_components,
+    whitened_patches,
+)
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def correlated(n, n_features, decay=0.8):
+    """Rows whose standard deviations fall by `decay` from direction to direction."""
+    draws = np.random.default_rng(0)
+    turn, _ = np.linalg.qr(draws.normal(size=(n_features, n_features)))
+    scale = decay ** np.arange(n_features)
+    rows = draws.normal(size=(n, n_features)) * scale @ turn + 3
+    return torch.from_numpy(rows).float()
+
+
+def smooth_images(n, channels=1, side=12):
+    noise = torch.randn(n, channels, side + 2, side + 2, generator=rng(1))
+    images = F.avg_pool2d(noise, 3, 1)
+    return images / images.std()
+
+
+@pytest.mark.parametrize(
+    ("n", "n_features", "k"),
+    [(300, 12, 6), (300, 12, 12), (20, 60, 10), (500, 1, 1)],
+    ids=["half", "all", "as many as rows", "one feature"],
+)
+def test_exact_if_the_start_spans_features_or_rows(n, n_features, k):
+    X = correlated(n, n_features)
+    mean, variances, directions = principal_components(X, k, rng())
+    rows = X.double().numpy()
+    _, s, Vt = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
+    np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-5)
+    np.testing.assert_allclose(variances, s[:k] ** 2 / n, rtol=1e-3, atol=1e-6)
+    cosines = np.abs((directions.numpy() * Vt[:k].T).sum(0))
+    np.testing.assert_allclose(cosines, 1, atol=1e-3)
+
+
+def test_close_where_the_start_is_small():
+    X = correlated(1000, 100, decay=0.9)
+    _, variances, directions = principal_components(X, 10, rng())
+    pca = PCA(10, svd_solver="full").fit(X)
+    expected = pca.explained_variance_ * 999 / 1000
+    np.testing.assert_allclose(variances, expected, rtol=0.01)
+    overlap = np.linalg.svd(pca.components_ @ directions.numpy(), compute_uv=False)
+    assert overlap.min() > 0.97
+
+
+@pytest.mark.parametrize(
+    ("n", "n_features", "k"), [(200, 30, 5), (200, 4, 9), (3, 40, 8), (2, 50, 4)]
+)
+def test_directions_are_orthonormal_with_their_largest_entry_positive(n, n_features, k):
+    X = correlated(n, n_features)
+    _, variances, directions = principal_components(X, k, rng())
+    k = min(k, n_features)
+    assert directions.shape == (n_features, k)
+    torch.testing.assert_close(
+        directions.T @ directions, torch.eye(k), atol=1e-5, rtol=0
+    )
+    largest = directions.gather(0, directions.abs().argmax(0, keepdim=True))
+    assert (largest > 0).all()
+    assert (variances >= 0).all()
+    assert (variances.diff() <= 0).all()
+    # n rows vary in n - 1 directions
+    assert (variances[n - 1 :] <= 1e-6 * variances[0]).all()
+
+
+def test_constant_data_have_no_variance():
+    for X in (torch.full((20, 6), 2.5), torch.zeros(20, 40)):
+        mean, variances, directions = principal_components(X, 4, rng())
+        assert torch.equal(mean, X[0])
+        assert variances.tolist() == [0, 0, 0, 0]
+        torch.testing.assert_close(directions.T @ directions, torch.eye(4))
+
+
+def test_components_follow_from_the_generator_alone():
+    X = correlated(50, 40, decay=0.99)
+    first, same, other = (principal_components(X, 3, rng(seed)) for seed in (0, 0, 1))
+    assert all(torch.equal(a, b) for a, b in zip(first, same, strict=True))
+    assert not torch.equal(first[2], other[2])
+
+
+def test_stable_components_solve_the_generalised_eigenproblem():
+    X = correlated(400, 10)
+    changes = 0.5 * correlated(300, 10).roll(4, 1)
+    mean, maps = (a.double() for a in stable_components(X, changes, 4, rng()))
+    rows, changed = X.double() - mean, changes.double()
+    total, within = rows.T @ rows / 400, changed.T @ changed / 300
+    within += RIDGE * total.diagonal().mean() * torch.eye(10)
+    ratios, V = scipy.linalg.eigh(total, within)
+    expected = torch.from_numpy(V[:, :-5:-1].copy())
+    cosines = (maps / maps.norm(dim=0) * expected / expected.norm(dim=0)).sum(0)
+    torch.testing.assert_close(cosines.abs(), torch.ones(4).double(), atol=1e-3, rtol=0)
+    spread = (rows @ maps).std(0, correction=0)
+    assert spread.square().mean().item() == pytest.approx(1, abs=1e-3)
+    powers = torch.from_numpy(ratios[:-5:-1].copy()) ** 0.75
+    torch.testing.assert_close(
+        spread / spread[0], powers / powers[0], rtol=1e-3, atol=0
+    )
+
+
+def test_stable_components_are_principal_where_views_change_nothing():
+    X = correlated(300, 12)
+    mean, maps = stable_components(X, torch.zeros(300, 12), 5, rng())
+    _, variances, directions = principal_components(X, 12, rng())
+    components = maps / maps.norm(dim=0)
+    cosines = (components * directions[:, :5]).sum(0).abs()
+    torch.testing.assert_close(cosines, torch.ones(5), atol=1e-4, rtol=0)
+    spread = ((X - mean) @ maps).std(0)
+    powers = variances[:5] ** 0.75
+    torch.testing.assert_close(
+        spread / spread[0], powers / powers[0], rtol=1e-3, atol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("X", "k"),
+    [
+        (torch.zeros(20, 6), 4),
+        (correlated(2, 6), 4),
+        (correlated(3, 40), 9),
+        (correlated(30, 4), 9),
+    ],
+    ids=["zero", "two rows", "few rows", "few features"],
+)
+def test_stable_components_of_degenerate_rows_are_finite(X, k):
+    for changes in (torch.zeros_like(X), X - X.mean(0), 1e-3 * X.roll(1, 0)):
+        mean, maps = stable_components(X, changes, k, rng())
+        assert maps.shape == (X.shape[1], min(k, X.shape[1]))
+        assert maps.isfinite().all()
+        assert ((X - mean) @ maps).square().mean() < 2
+
+
+def responses(images, filters):
+    """Answers of `filters` to random patches that they were not made of."""
+    size = filters.shape[-1]
+    patches = F.unfold(images, size).transpose(1, 2).flatten(0, 1)
+    chosen = torch.randperm(len(patches), generator=rng(7))[:5000]
+    return (patches[chosen] @ filters.flatten(1).T).numpy()
+
+
+def mean_squared_correlation(answers):
+    correlation = np.corrcoef(answers.T)
+    return (correlation[~np.eye(len(correlation), dtype=bool)] ** 2).mean()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_answers_to_whitened_patches_are_hardly_correlated(channels):
+    images = smooth_images(400, channels)
+    filters = whitened_patches(images, 32, 6, rng())
+    raw = F.unfold(images[:32], 6)[:, :, 0].view(filters.shape)
+    raw = raw - raw.mean((1, 2, 3), keepdim=True)
+    white, colored = (responses(images, f) for f in (filters, raw))
+    # Random directions are not orthogonal: squared, their cosines are 1 / d.
+    chance = 1 / (36 * channels - 1)
+    assert mean_squared_correlation(white) < 3 * chance
+    assert mean_squared_correlation(white) < mean_squared_correlation(colored) / 2
+    # A component of variance v is brought to v / (v + mean), below 1.
+    assert 0.4 < white.std(0).min() < white.std(0).max() < 1
+
+
+def test_filters_have_zero_mean():
+    filters = whitened_patches(smooth_images(50, channels=3), 16, 6, rng())
+    assert filters.shape == (16, 3, 6, 6)
+    assert filters.mean((1, 2, 3)).abs().max() < 1e-6 * filters.abs().max()
+    # so that brightness does not move the answers
+    images = smooth_images(50, channels=3)
+    np.testing.assert_allclose(
+        responses(images + 5, filters), responses(images, filters), atol=1e-3
+    )
+
+
+def test_filters_follow_from_the_generator_alone():
+    images = smooth_images(50)
+    first, same, other = (whitened_patches(images, 8, 4, rng(s)) for s in (0, 0, 1))
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize(
+    ("images", "size"),
+    [
+        (torch.full((5, 3, 8, 8), 3.0), 6),
+        (torch.zeros(5, 1, 8, 8), 4),
+        (smooth_images(5), 1),
+        (smooth_images(2)[..., :4, :4], 4),
+    ],
+    ids=["constant", "zero", "one pixel", "two patches"],
+)
+def test_filters_are_finite_where_nothing_varies(images, size):
+    filters = whitened_patches(images, 8, size, rng())
+    assert filters.isfinite().all()
+    assert torch.isfinite(F.conv2d(images, filters)).all()

@@ -1,0 +1,96 @@
+"""Spaces in which noise is added."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+
+from diffrep.core.spaces import N_DIRECTIONS, DataSpace, PrincipalSpace
+
+
+def rng(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def correlated(n, *shape, decay=0.9):
+    d = int(np.prod(shape))
+    turn, _ = torch.linalg.qr(torch.randn(d, d, generator=rng(1)))
+    scale = decay ** torch.arange(d)
+    rows = torch.randn(n, d, generator=rng(2)) * scale @ turn + 2
+    return rows.view(n, *shape)
+
+
+def fitted(X):
+    space = PrincipalSpace(X.shape[1:])
+    space.initialize(X, rng())
+    return space
+
+
+@pytest.mark.parametrize("shape", [(10,), (2, 4, 4), (128,)])
+def test_there_and_back_is_the_identity_if_all_components_are_kept(shape):
+    X = correlated(300, *shape)
+    space = fitted(X)
+    points = space(X)
+    assert points.shape == (300, *space.shape) == (300, np.prod(shape))
+    torch.testing.assert_close(space.inverse(points), X, rtol=1e-4, atol=1e-3)
+
+
+def test_there_and_back_is_the_projection_on_the_components():
+    X = correlated(400, 3, 8, 8, decay=0.97)
+    space = fitted(X)
+    assert space.shape == (N_DIRECTIONS,)
+    back = space.inverse(space(X)).numpy()
+    rows = X.flatten(1).numpy()
+    pca = PCA(N_DIRECTIONS, svd_solver="full").fit(rows)
+    expected = pca.inverse_transform(pca.transform(rows)).reshape(X.shape)
+    # the last components are found by iteration; what they hold is small
+    np.testing.assert_allclose(back, expected, atol=0.1)
+    assert np.square(back - expected).mean() < 1e-5 * np.square(rows).mean()
+    points = torch.randn(5, N_DIRECTIONS, generator=rng())
+    torch.testing.assert_close(space(space.inverse(points)), points, rtol=0, atol=1e-3)
+
+
+def test_points_are_whitened_halfway():
+    X = correlated(2000, 20)
+    points = fitted(X)(X)
+    variances = points.var(0, correction=0)
+    assert float(variances.mean()) == pytest.approx(1, abs=1e-4)
+    torch.testing.assert_close(points.mean(0), torch.zeros(20), atol=1e-4, rtol=0)
+    correlation = np.corrcoef(points.T) - np.eye(20)
+    assert np.abs(correlation).max() < 1e-2
+    v = torch.from_numpy(PCA().fit(X.numpy()).explained_variance_)
+    ratio = variances / v.sqrt()
+    # faint components are spared a little, those below a thousandth altogether
+    torch.testing.assert_close(
+        ratio[:8], ratio[0].expand(8), rtol=0.02, atol=0, check_dtype=False
+    )
+    assert (ratio.diff() < 1e-3).all()
+
+
+def test_data_space_leaves_rows_as_they_are():
+    X = correlated(20, 1, 3, 3)
+    space = DataSpace((1, 3, 3))
+    space.initialize(X, rng())
+    assert space.shape == (1, 3, 3)
+    assert torch.equal(space(X), X)
+    assert torch.equal(space.inverse(X), X)
+    assert not list(space.parameters())
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        torch.zeros(20, 6),
+        torch.full((20, 6), 0.1),
+        correlated(2, 6),
+        correlated(3, 200),
+        torch.cat([correlated(20, 3), torch.zeros(20, 3)], dim=1),
+        torch.eye(6)[torch.zeros(20, dtype=torch.int64)],
+    ],
+    ids=["zero", "constant", "two rows", "few rows", "dead features", "all alike"],
+)
+def test_degenerate_rows_stay_finite(X):
+    space = fitted(X)
+    for x in (X, X + 10):
+        assert space(x).isfinite().all()
+    torch.testing.assert_close(space.inverse(space(X)), X, rtol=1e-3, atol=1e-3)

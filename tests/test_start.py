@@ -1,0 +1,239 @@
+"""What is fitted to the data before the first step: `init` and `noise_space`."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler
+from torch import nn
+
+from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep.baselines import (
+    AutoencoderRepresentation,
+    RandomEncoderRepresentation,
+    SimCLRRepresentation,
+    VariationalAutoencoderRepresentation,
+)
+from diffrep.core.spaces import DataSpace, PrincipalSpace
+
+UNTRAINED = {"lr": 1e-12, "max_epochs": 1, "random_state": 0}
+TRAINED = [
+    DiffusionRepresentation,
+    VariationalDiffusionRepresentation,
+    AutoencoderRepresentation,
+    VariationalAutoencoderRepresentation,
+    SimCLRRepresentation,
+]
+
+
+def unchanged(x, generator):
+    return x
+
+
+def at_the_start(estimator, n_components=4, init="pca", augment=None, **parameters):
+    """Return an untrained estimator, by default without views."""
+    if estimator is SimCLRRepresentation and augment is None:
+        augment = unchanged
+    parameters |= {"augment": augment}
+    if estimator is RandomEncoderRepresentation:
+        parameters |= {"random_state": 0}
+    else:
+        parameters |= UNTRAINED
+    return estimator(n_components, init=init, **parameters)
+
+
+def assert_components_are_alike(codes, expected):
+    """Component by component, up to its scale and sign."""
+    signs = np.sign((codes * expected).sum(0))
+    codes, expected = codes / codes.std(axis=0), expected / expected.std(axis=0)
+    np.testing.assert_allclose(codes * signs, expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("estimator", [*TRAINED, RandomEncoderRepresentation])
+@pytest.mark.parametrize("conditioning", ["late", "full"])
+def test_code_of_a_table_starts_as_a_pca(estimator, conditioning, table):
+    X, _ = table
+    rep = at_the_start(estimator, encoder="mlp", time_conditioning=conditioning)
+    codes = rep.fit(X).transform(X)
+    expected = PCA(4).fit_transform(StandardScaler().fit_transform(X))
+    assert_components_are_alike(codes, expected)
+    np.testing.assert_allclose(codes.mean(axis=0), 0, atol=1e-4)
+    if "Variational" not in estimator.__name__:  # half of the outputs are no codes
+        assert codes.var(axis=0).mean() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("estimator", [*TRAINED, RandomEncoderRepresentation])
+@pytest.mark.parametrize("conditioning", ["late", "full"])
+def test_codes_at_all_times_start_alike(estimator, conditioning, table):
+    X, _ = table
+    parameters = {"t_grid": 3, "time_conditioning": conditioning}
+    rep = at_the_start(estimator, **parameters).fit(X)
+    expected = PCA(4).fit_transform(StandardScaler().fit_transform(X))
+    curve = rep.encode(X, [0.0, 0.1, 0.6, 1.0])
+    for codes in curve.swapaxes(0, 1):
+        assert_components_are_alike(codes, expected)
+    np.testing.assert_allclose(curve - curve[:, :1], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("t_grid", [None, 2])
+def test_components_beyond_the_features_start_at_zero(t_grid, table):
+    X, _ = table
+    rep = at_the_start(RandomEncoderRepresentation, 11, t_grid=t_grid).fit(X)
+    codes = rep.transform(X)[:, :11]
+    expected = PCA().fit_transform(StandardScaler().fit_transform(X))
+    assert_components_are_alike(codes[:, :8], expected)
+    np.testing.assert_allclose(codes[:, 8:], 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("t_grid", [None, 2])
+@pytest.mark.parametrize("conditioning", ["late", "full"])
+def test_code_of_images_starts_as_a_pca_of_the_first_stage(
+    conditioning, t_grid, digits
+):
+    X = digits[0][:60]
+    rep = at_the_start(
+        DiffusionRepresentation, 8, image_shape=(1, 8, 8), t_grid=t_grid,
+        time_conditioning=conditioning,
+    ).fit(X)  # fmt: skip
+    images = torch.from_numpy((X - rep.mean_) / rep.scale_).float().view(-1, 1, 8, 8)
+    condition = None
+    if conditioning == "full" and t_grid:  # any: the first stage is free of t
+        condition = torch.randn(60, 64, generator=torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        stage = rep.net_.module_.encoder.backbone(images, condition)[0].numpy()
+    expected = PCA(8, svd_solver="full").fit_transform(stage)
+    for codes in np.hsplit(rep.transform(X), t_grid or 1):
+        assert_components_are_alike(codes, expected)
+
+
+def test_code_of_a_table_starts_with_what_views_leave_alone():
+    X = np.random.default_rng(0).normal(size=(500, 6))
+
+    def shaken(x, generator):
+        draws = torch.randn(len(x), 3, generator=generator)
+        return x + torch.cat([draws, 0 * draws], dim=1)
+
+    rep = at_the_start(RandomEncoderRepresentation, 3, augment=shaken).fit(X)
+    weight = rep.net_.module_.encoder.head.readouts[0].weight.detach().abs()
+    assert weight[:, :3].max() < 0.3 * weight[:, 3:].max()
+
+
+def test_filters_start_as_whitened_patches_that_seldom_answer(digits):
+    X, _ = digits
+    rep = at_the_start(RandomEncoderRepresentation, image_shape=(1, 8, 8)).fit(X)
+    filters = rep.net_.module_.encoder.backbone.filters
+    sums = filters.weight.sum((1, 2, 3)).abs() / filters.weight.abs().sum((1, 2, 3))
+    assert sums.max() < 1e-5
+    assert filters.bias.tolist() == [-0.25] * 64
+    images = torch.from_numpy((X - X.mean()) / X.std()).float().view(-1, 1, 8, 8)
+    with torch.inference_mode():
+        answers = filters(images)
+    assert float(answers.std()) == pytest.approx(1, rel=0.02)
+    assert 0.1 < float((answers > 0).float().mean()) < 0.5
+
+
+@pytest.mark.parametrize("t_grid", [None, 2])
+def test_random_start_is_another_and_follows_from_the_seed(t_grid, table):
+    X, _ = table
+    pca, first, same, other = (
+        RandomEncoderRepresentation(4, init=init, t_grid=t_grid, random_state=seed)
+        .fit(X)
+        .transform(X)
+        for init, seed in [("pca", 0), ("random", 0), ("random", 0), ("random", 1)]
+    )
+    np.testing.assert_array_equal(first, same)
+    assert not np.allclose(first, other, atol=0.01)
+    assert not np.allclose(first, pca, atol=0.01)
+    # Nor is it a PCA in disguise: a linear map of the row has no residual.
+    rows = np.column_stack([StandardScaler().fit_transform(X), np.ones(len(X))])
+    for codes, is_linear in [(pca, True), (first, False)]:
+        residual = codes - rows @ np.linalg.lstsq(rows, codes)[0]
+        assert (np.abs(residual).max() < 1e-4) == is_linear
+
+
+class Own(nn.Module):
+    """An encoder of the user's own."""
+
+    rows = None
+
+    def __init__(self, data_shape, n_outputs, time_conditioned):
+        super().__init__()
+        self.map = nn.Linear(data_shape[0], n_outputs)
+
+    def forward(self, x, t=None):
+        return self.map(x)
+
+    def initialize(self, X, view, generator):
+        self.rows, self.views = X.clone(), view(X)
+        self.draw = torch.randn(3, generator=generator)
+
+
+@pytest.mark.parametrize("estimator", [*TRAINED, RandomEncoderRepresentation])
+def test_own_encoder_is_shown_the_rows_only_if_asked_to(estimator, table):
+    X, _ = table
+    rep = at_the_start(estimator, encoder=Own).fit(X)
+    encoder = rep.net_.module_.encoder
+    standardised = StandardScaler().fit_transform(X)
+    np.testing.assert_allclose(
+        np.sort(encoder.rows.numpy(), axis=0), np.sort(standardised, axis=0), atol=1e-5
+    )
+    again = at_the_start(estimator, encoder=Own).fit(X).net_.module_.encoder
+    assert torch.equal(encoder.draw, again.draw)
+    assert torch.equal(encoder.rows, again.rows)
+    assert torch.equal(encoder.rows, encoder.views)
+    gaussian = at_the_start(estimator, encoder=Own, augment="gaussian").fit(X)
+    views = gaussian.net_.module_.encoder.views
+    assert not torch.equal(encoder.rows, views)
+    unasked = at_the_start(estimator, encoder=Own, init="random").fit(X)
+    assert unasked.net_.module_.encoder.rows is None
+
+
+@pytest.mark.parametrize(
+    ("parameters", "space"),
+    [
+        ({}, PrincipalSpace),
+        ({"noise_space": "pca"}, PrincipalSpace),
+        ({"noise_space": "data"}, DataSpace),
+        ({"score_network": "unet"}, DataSpace),
+    ],
+    ids=str,
+)
+def test_space_of_the_noise(parameters, space, digits):
+    X = digits[0][:20]
+    rep = at_the_start(
+        DiffusionRepresentation, image_shape=(1, 8, 8), init="random", **parameters
+    )
+    assert type(rep.fit(X).net_.module_.space) is space
+
+
+def test_unet_cannot_denoise_principal_components(digits):
+    rep = DiffusionRepresentation(
+        image_shape=(1, 8, 8), score_network="unet", noise_space="pca"
+    )
+    with pytest.raises(ValueError, match=r"'unet' needs images.*noise_space='data'"):
+        rep.fit(digits[0])
+
+
+@pytest.mark.parametrize("noise_space", ["pca", "data"])
+@pytest.mark.parametrize("sde", ["ve", "vp"])
+def test_points_have_unit_variance_whatever_the_spectrum(noise_space, sde):
+    # A network that answers 0 has the error s / (1 + s) at squared noise-to-signal
+    # ratio s if the mean variance is 1; the ratios of `score` lie about 1.
+    draws = np.random.default_rng(0)
+    X = draws.normal(size=(3000, 8)) @ draws.normal(size=(8, 8)) + 5
+    rep = at_the_start(DiffusionRepresentation, noise_space=noise_space, sde=sde)
+    output = rep.fit(X).net_.module_.score_network.output
+    output.weight.data.zero_()
+    output.bias.data.zero_()
+    assert rep.score(X) == pytest.approx(-0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("noise_space", ["pca", "data"])
+@pytest.mark.parametrize("image_shape", [None, (1, 4, 4)])
+def test_constant_rows_can_be_fitted(noise_space, image_shape):
+    X = np.full((20, 16), 3.0)
+    rep = DiffusionRepresentation(
+        2, image_shape=image_shape, noise_space=noise_space, max_epochs=2
+    ).fit(X)
+    assert np.isfinite(rep.transform(X)).all()
+    assert np.isfinite(rep.score(X))
