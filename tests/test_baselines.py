@@ -230,9 +230,9 @@ def test_codes_of_classes_reconstruct_their_means(estimator):
 
 def test_contrast_needs_views(table):
     X, y = table
-    with pytest.raises(ValueError, match="'augment' parameter of SimCLR.*Got None"):
+    with pytest.raises(ValueError, match=r"'augment' parameter of SimCLR.*Got None"):
         SimCLRRepresentation(augment=None).fit(X)
-    with pytest.raises(ValueError, match="'encoder' parameter of SimCLR.*Got 'class'"):
+    with pytest.raises(ValueError, match=r"'encoder' parameter of SimCLR.*Got 'class'"):
         SimCLRRepresentation(encoder="class").fit(X, y)
 
 
