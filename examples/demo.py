@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
+from joblib import Parallel, delayed, parallel_config
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
@@ -89,8 +89,8 @@ def table(representations, jobs=2, splits=3, load=load_digits):
     ]
     # Worker processes with one thread each: two torch threads that share a
     # core are many times slower than one.
-    with_one_thread = {"backend": "loky", "inner_max_num_threads": 1}
-    rows = Parallel(n_jobs=jobs, **with_one_thread)(tasks)
+    with parallel_config("loky", inner_max_num_threads=1):
+        rows = Parallel(n_jobs=jobs)(tasks)
     runs = pd.DataFrame(row for task in rows for row in task)
 
     cells = runs.groupby(["features", "labels"])["accuracy"].agg(["mean", "std"])
