@@ -86,7 +86,7 @@ def test_classifier_on_codes_knows_digits(estimator, digits):
     X, y = digits
     rep = quick(estimator, image_shape=(1, 8, 8)).set_params(n_components=32)
     if estimator is not RandomEncoderRepresentation:
-        rep.set_params(max_epochs=10)
+        rep.set_params(max_epochs=5)
     pipe = make_pipeline(rep, StandardScaler(), LogisticRegression(max_iter=2000))
     assert pipe.fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.6  # chance is 0.1
 
@@ -117,35 +117,42 @@ def test_rows_of_low_rank_are_reconstructed(estimator):
         parameters["kl_weight"] = 0.0
     rep = estimator(3, **parameters).fit(X[:700])
     assert -0.03 < rep.score(X[700:]) < 0
-    narrow = estimator(1, **parameters).fit(X[:700])
+    narrow = estimator(1, **parameters | {"max_epochs": 10}).fit(X[:700])
     assert narrow.score(X[700:]) < -0.2
 
 
 def test_autoencoder_is_as_good_as_principal_components():
-    # A curve that winds through the rows can do better, so there is no bound above.
-    X = factors(6000, [4, 3, 2], 8, noise=0.3)
-    train, test = X[:4000], X[4000:]
+    X = factors(3000, [5, 4, 3], 8, noise=0.3)
+    train, test = X[:2000], X[2000:]
     scaler = StandardScaler().fit(train)
-    train_rows, rows = scaler.transform(train), scaler.transform(test)
-    for k in (1, 2, 3):
-        pca = PCA(k).fit(train_rows)
-        back = pca.inverse_transform(pca.transform(rows))
-        floor = np.square(rows - back).mean()
-        rest = PCA().fit(train_rows).explained_variance_[k:].sum() / 8
-        assert floor == pytest.approx(rest, rel=0.05)
-        rep = AE(k, augment=None, random_state=0, max_epochs=20).fit(train)
-        assert rep.score(test) > -floor - 0.05
+    rows = scaler.transform(test)
+
+    def score_and_floor(k):
+        pca = PCA().fit(scaler.transform(train))
+        kept = rows @ pca.components_[:k].T
+        floor = np.square(rows - kept @ pca.components_[:k]).mean()
+        rest = pca.explained_variance_[k:].sum() / 8
+        assert floor == pytest.approx(rest, rel=0.1)
+        rep = AE(k, augment=None, random_state=0, max_epochs=25).fit(train)
+        return rep.score(test), -floor
+
+    # Where only noise is left, on the held-out rows nothing is to be gained.
+    score, floor = score_and_floor(3)
+    assert floor - 0.02 < score < floor + 0.005
+    # With fewer, a curve that winds through the rows can be better than a plane.
+    score, floor = score_and_floor(2)
+    assert score > floor - 0.02
 
 
 def test_variational_code_of_gaussian_rows_is_that_of_probabilistic_pca():
     # With a decoder of variance b = kl_weight, the best code of a component of
     # variance v is its posterior mean, of variance 1 - b / v, and none if v < b.
-    X = factors(4000, [5, 0], 6, noise=0.1)
+    X = factors(1000, [5], 6, noise=0.1)
     v = PCA().fit(StandardScaler().fit_transform(X)).explained_variance_
     assert v[0] > 3
     for weight in (1.0, 2.0):
         rep = VAE(
-            2, kl_weight=weight, augment=None, random_state=0, max_epochs=40, lr=5e-3
+            2, kl_weight=weight, augment=None, random_state=0, max_epochs=60, lr=5e-3
         ).fit(X)
         spread = np.linalg.eigvalsh(np.cov(raw_codes(rep, X).T))
         np.testing.assert_allclose(spread, [0, 1 - weight / v[0]], atol=0.04)
@@ -200,7 +207,7 @@ def test_score_is_the_cross_entropy_by_hand(estimator, image_shape, table):
 def test_cross_entropy_of_bits_nears_their_entropy():
     # Independent bits and a code as good as none: the entropy is the floor.
     share = np.array([0.1, 0.3, 0.5, 0.9])
-    X = (np.random.default_rng(0).random((2000, 4)) < share).astype(float)
+    X = (np.random.default_rng(0).random((1000, 4)) < share).astype(float)
     parameters = {"reconstruction_loss": "bce", "max_epochs": 30, "random_state": 0}
     rep = VAE(2, kl_weight=20.0, augment=None, **parameters).fit(X)
     p = X.mean(0)

@@ -143,6 +143,7 @@ def test_stable_components_of_degenerate_rows_are_finite(X, k):
         assert maps.shape == (X.shape[1], min(k, X.shape[1]))
         assert maps.isfinite().all()
         assert ((X - mean) @ maps).square().mean() < 2
+        assert (maps.gather(0, maps.abs().argmax(0, keepdim=True)) > 0).all()
 
 
 def responses(images, filters):
