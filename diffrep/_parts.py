@@ -9,14 +9,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from diffrep._validation import check_times
+from diffrep._validation import HasMethods, Interval, StrOptions, check_times
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.encoders import BACKBONES, CONDITIONINGS, class_encoder
 from diffrep.core.score_networks import SCORE_NETWORKS
-from diffrep.core.sde import SDES
+from diffrep.core.sde import SDE, SDES
 from diffrep.core.time_sampling import TIME_SAMPLINGS, Quantiles, SingleTime
 
 __all__ = [
+    "NOISE_CONSTRAINTS",
     "encoder_factory",
     "noise_process",
     "read_out_times",
@@ -25,6 +26,17 @@ __all__ = [
     "time_density",
     "view_function",
 ]
+
+
+#: What the estimators that add noise accept as noise and as density of times.
+NOISE_CONSTRAINTS: dict = {
+    "sde": [StrOptions(set(SDES)), SDE],
+    "time_sampling": [
+        StrOptions(set(TIME_SAMPLINGS)),
+        Interval(Real, 0, 1, closed="both"),
+        HasMethods("ppf"),
+    ],
+}
 
 
 def encoder_factory(encoder, time_conditioning, data_shape, n_classes):
@@ -41,12 +53,12 @@ def encoder_factory(encoder, time_conditioning, data_shape, n_classes):
     return partial(CONDITIONINGS[time_conditioning], BACKBONES[encoder])
 
 
-def score_network_factory(score_network, shape):
+def score_network_factory(score_network, space, data_shape):
     """Return ``score_network(shape, n_components) -> nn.Module``."""
     if not isinstance(score_network, str):
         _refuse_instance("score_network", score_network, "shape, n_components")
         return score_network
-    if score_network != "mlp" and not _is_image(shape):
+    if score_network != "mlp" and (space != "data" or not _is_image(data_shape)):
         raise ValueError(
             f"score_network={score_network!r} needs images: give image_shape="
             "(channels, height, width) and noise_space='data', or use "

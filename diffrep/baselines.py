@@ -11,8 +11,8 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from diffrep._base import BaseRepresentation
-from diffrep._parts import noise_process, time_density
-from diffrep._validation import HasMethods, Interval, StrOptions, check_rows
+from diffrep._parts import NOISE_CONSTRAINTS, noise_process, time_density
+from diffrep._validation import Interval, StrOptions, check_rows
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.baseline_models import (
     AutoencoderModel,
@@ -25,9 +25,9 @@ from diffrep.core.encoders import BACKBONES
 from diffrep.core.models import EncoderModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork
-from diffrep.core.sde import SDE, SDES, VE
+from diffrep.core.sde import VE
 from diffrep.core.spaces import PrincipalSpace
-from diffrep.core.time_sampling import TIME_SAMPLINGS, Uniform
+from diffrep.core.time_sampling import Uniform
 
 __all__ = [
     "AutoencoderRepresentation",
@@ -498,12 +498,7 @@ class DenoiserFeatures(BaseRepresentation):
         },
         "t_grid": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "layer": [Interval(Integral, -3, 2, closed="both")],
-        "sde": [StrOptions(set(SDES)), SDE],
-        "time_sampling": [
-            StrOptions(set(TIME_SAMPLINGS)),
-            Interval(Real, 0, 1, closed="both"),
-            HasMethods("ppf"),
-        ],
+        **NOISE_CONSTRAINTS,
     }
 
     def __init__(

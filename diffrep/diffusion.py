@@ -12,9 +12,13 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from diffrep._base import BaseRepresentation
-from diffrep._parts import noise_process, score_network_factory, time_density
+from diffrep._parts import (
+    NOISE_CONSTRAINTS,
+    noise_process,
+    score_network_factory,
+    time_density,
+)
 from diffrep._validation import (
-    HasMethods,
     Interval,
     StrOptions,
     check_rows,
@@ -24,9 +28,7 @@ from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
 from diffrep.core.objectives import collapse_limit, squared_error
 from diffrep.core.preconditioning import PRECONDITIONINGS
 from diffrep.core.score_networks import SCORE_NETWORKS
-from diffrep.core.sde import SDE, SDES
 from diffrep.core.spaces import SPACES
-from diffrep.core.time_sampling import TIME_SAMPLINGS
 from diffrep.exceptions import CodeCollapseWarning
 
 __all__ = ["DiffusionRepresentation", "VariationalDiffusionRepresentation"]
@@ -43,13 +45,8 @@ class _BaseDiffusion(BaseRepresentation):
         **BaseRepresentation._parameter_constraints,
         "score_network": [StrOptions(set(SCORE_NETWORKS)), callable],
         "noise_space": [StrOptions({"auto", *SPACES})],
-        "sde": [StrOptions(set(SDES)), SDE],
+        **NOISE_CONSTRAINTS,
         "preconditioning": [StrOptions(set(PRECONDITIONINGS))],
-        "time_sampling": [
-            StrOptions(set(TIME_SAMPLINGS)),
-            Interval(Real, 0, 1, closed="both"),
-            HasMethods("ppf"),
-        ],
         "code_dropout": [Interval(Real, 0, 1, closed="both")],
     }
 
@@ -125,10 +122,11 @@ class _BaseDiffusion(BaseRepresentation):
         space = self.noise_space
         if space == "auto":
             space = "pca" if self.score_network == "mlp" else "data"
-        shape = SPACES[space](data_shape).shape
         return {
             "space": SPACES[space],
-            "score_network": score_network_factory(self.score_network, shape),
+            "score_network": score_network_factory(
+                self.score_network, space, data_shape
+            ),
             "sde": noise_process(self.sde),
             "preconditioning": PRECONDITIONINGS[self.preconditioning],
             "code_dropout": self.code_dropout,

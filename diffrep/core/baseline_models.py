@@ -12,12 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffrep.core.layers import Linear, ResidualBlock, default_width
-from diffrep.core.models import DiffusionModel, EncoderModel, expect_shape
-from diffrep.core.objectives import (
-    contrastive_loss,
-    kl_divergence,
-    squared_error,
-)
+from diffrep.core.models import DiffusionModel, EncoderModel, draw_code, expect_shape
+from diffrep.core.objectives import contrastive_loss, squared_error
 from diffrep.core.time_sampling import stratified
 
 __all__ = [
@@ -120,11 +116,8 @@ class VariationalAutoencoderModel(AutoencoderModel):
         self.penalty_weight = penalty_weight
 
     def code(self, x, t, generator):
-        mean, log_variance = self.outputs(x, t).chunk(2, dim=1)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        kl = kl_divergence(mean, log_variance).mean()
-        z = mean + (log_variance / 2).exp() * noise
-        return z, {"kl": self.penalty_weight * kl}
+        z, kl = draw_code(self.outputs(x, t), generator)
+        return z, {"kl": self.penalty_weight * kl.mean()}
 
 
 class ContrastiveModel(EncoderModel):

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-__all__ = ["principal_components", "stable_components", "whitened_patches"]
+__all__ = [
+    "principal_components",
+    "rows_and_changes",
+    "stable_components",
+    "whitened_patches",
+]
+
+#: Rows that a network is shown at a time.
+N_BLOCK = 500
 
 N_PATCHES = 20_000
 
@@ -72,6 +82,30 @@ def principal_components(
     k = min(n_components, n_features)
     directions = _signed((Q @ V[:, -k:]).flip(1))
     return mean, variances[-k:].flip(0).clamp(min=0), directions
+
+
+@torch.no_grad()
+def rows_and_changes(network, X: Tensor, view) -> tuple[Tensor, Tensor]:
+    """Return what a network makes of rows, and how two views of a row differ in it.
+
+    Parameters
+    ----------
+    network : callable
+        From rows ``(n, ...)`` to features ``(m, width)``.
+    X : Tensor of shape (n, ...)
+    view : callable
+        ``view(X)`` draws a view of every row.
+
+    Returns
+    -------
+    rows, changes : Tensor of shape (m, width)
+        As :func:`stable_components` takes them.
+    """
+    rows, first, second = (
+        torch.cat([network(block) for block in seen.split(N_BLOCK)])
+        for seen in (X, view(X), view(X))
+    )
+    return rows, (first - second) / math.sqrt(2)
 
 
 @torch.no_grad()

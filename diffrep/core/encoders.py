@@ -26,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import whitened_patches
+from diffrep.core.closed_form import rows_and_changes, whitened_patches
 from diffrep.core.layers import (
     Conv2d,
     ConvBlock,
@@ -54,9 +54,6 @@ CONDITION_WIDTH = 64
 #: A filter answers above this many standard deviations of its response.
 THRESHOLD = 0.25
 N_SPREAD_ROWS = 1000
-
-#: Rows at a time, while the start is fitted.
-N_BLOCK = 500
 
 #: Keeps the slope of the square root finite where no filter answers.
 SQRT_OFFSET = 1e-3
@@ -86,11 +83,8 @@ class _BackboneEncoder(nn.Module):
         """
         if hasattr(self.backbone, "initialize"):
             self.backbone.initialize(X, generator)
-        stage, first, second = (
-            torch.cat([self.first_stage(x) for x in rows.split(N_BLOCK)])
-            for rows in (X, view(X), view(X))
-        )
-        self.head.initialize(stage, (first - second) / math.sqrt(2), generator)
+        stage, changes = rows_and_changes(self.first_stage, X, view)
+        self.head.initialize(stage, changes, generator)
 
 
 class LateEncoder(_BackboneEncoder):

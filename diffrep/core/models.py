@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import stable_components
+from diffrep.core.closed_form import rows_and_changes, stable_components
 from diffrep.core.objectives import kl_divergence, l1_norm, squared_error
 from diffrep.core.time_sampling import stratified
 
@@ -15,15 +13,13 @@ __all__ = [
     "DiffusionModel",
     "EncoderModel",
     "VariationalDiffusionModel",
+    "draw_code",
     "expect_shape",
 ]
 
 
 #: Times at which codes that depend on t are looked at to fit how they are read.
 N_READOUT_TIMES = 8
-
-#: Rows at a time, for that.
-N_BLOCK = 500
 
 
 class EncoderModel(nn.Module):
@@ -97,14 +93,12 @@ class EncoderModel(nn.Module):
         """
         u = (torch.arange(N_READOUT_TIMES, device=x.device) + 0.5) / N_READOUT_TIMES
         times = self.times.ppf(u)
-        z, first, second = (
-            torch.cat([self.curve(part, times) for part in rows.split(N_BLOCK)])
-            for rows in (x, self.view(x, generator), self.view(x, generator))
+        z, changes = rows_and_changes(
+            lambda rows: self.curve(rows, times).flatten(0, 1),
+            x,
+            lambda rows: self.view(rows, generator),
         )
-        changes = (first - second).flatten(0, 1) / math.sqrt(2)
-        found = stable_components(
-            z.flatten(0, 1), changes, self.n_components, generator
-        )
+        found = stable_components(z, changes, self.n_components, generator)
         for kept, new in zip((self.code_mean, self.code_maps), found, strict=True):
             kept.copy_(new)
 
@@ -242,10 +236,28 @@ class VariationalDiffusionModel(DiffusionModel):
     penalty = "kl"
 
     def code(self, x, t, generator):
-        mean, log_variance = self.outputs(x, t).chunk(2, dim=1)
-        noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        z = mean + (log_variance / 2).exp() * noise
-        return z, kl_divergence(mean, log_variance)
+        return draw_code(self.outputs(x, t), generator)
+
+
+def draw_code(outputs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Draw codes of a probabilistic encoder, by the reparametrisation trick.
+
+    Parameters
+    ----------
+    outputs : Tensor of shape (n, 2 * n_components)
+        Means, then logarithms of the variances.
+    generator : torch.Generator
+
+    Returns
+    -------
+    z : Tensor of shape (n, n_components)
+    kl : Tensor of shape (n,)
+        Divergence of their distribution from N(0, I), in nats.
+    """
+    mean, log_variance = outputs.chunk(2, dim=1)
+    noise = torch.randn(mean.shape, generator=generator, device=mean.device)
+    z = mean + (log_variance / 2).exp() * noise
+    return z, kl_divergence(mean, log_variance)
 
 
 def expect_shape(name: str, network: nn.Module, output: Tensor, *shape: int) -> None:
