@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from numbers import Real
 
@@ -170,7 +169,8 @@ class DiffusionRepresentation(_BaseDiffusion):
         ``initialize(X, view, generator)``, if it has one.
     score_network : {"mlp", "unet"} or callable, default="mlp"
         "unet" is for images. A callable ``(data_shape, n_components)`` gives
-        an ``nn.Module`` of your own with forward ``(x_t, t, z)``.
+        an ``nn.Module`` of your own with forward ``(x_t, t, z)``, for the
+        data as they are, or with ``noise_space="pca"`` for its components.
     noise_space : {"auto", "pca", "data"}, default="auto"
         What noise is added to: the first 128 principal components of the
         data, whitened halfway, or the data themselves. "auto" is "pca" with
@@ -192,10 +192,13 @@ class DiffusionRepresentation(_BaseDiffusion):
         ``scipy.stats.beta(3, 1)``, is drawn from through its ``ppf``.
     augment : str, callable or None, default="auto"
         Random views: the encoder is shown a view of the row that is denoised.
-        "image" are small affine maps, "table" replaces features by those of
-        other rows, "gaussian" adds noise; "auto" is "image" or "table". A
-        callable ``(x, generator)`` maps a batch ``(n, *data_shape)`` of
-        standardised data to another.
+        "image" are small affine maps, "photo" crops, mirrors, recolours and
+        blurs, "table" replaces features by those of other rows, "gaussian"
+        adds noise; "auto" is "photo" for images of three channels, "image" for
+        others, "table" for tables. A callable ``(x, generator)`` maps a batch
+        ``(n, *data_shape)`` of standardised data to another. After training
+        `transform` reads codes through a linear map that gives less weight to
+        what views of one row change; None reads them as they are.
     l1_weight : float, default=1e-3
         Weight of the mean absolute value of the code against the mean squared
         error of a coordinate.
@@ -347,7 +350,7 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
 
     As :class:`DiffusionRepresentation`, but the encoder gives mean and variance
     of ``z ~ N(mean, diag(variance))`` and ``KL(E(z | x0) || N(0, I))`` is the
-    penalty. `transform` gives the mean.
+    penalty. `transform` reads the mean.
 
     Parameters
     ----------
@@ -356,8 +359,8 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
         its price, computed for white data of unit variance from `sde`,
         `preconditioning` and `time_sampling`; see
         :func:`diffrep.core.objectives.collapse_limit`. The loss is
-        ``mean squared error + kl_weight * limit * KL / n_features``, KL in
-        nats. A warning is given from 1 on.
+        ``mean squared error + kl_weight * limit * KL / d``, KL in nats and d
+        the number of coordinates of `noise_space`. A warning is given from 1 on.
 
     See Also
     --------
@@ -467,5 +470,5 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
             self._times(),
             time_conditioned=self.t_grid is not None,
         )
-        weight = self.kl_weight * limit / math.prod(data_shape)
+        weight = self.kl_weight * limit
         return VariationalDiffusionModel, {**arguments, "penalty_weight": weight}

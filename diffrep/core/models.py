@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -89,7 +91,8 @@ class EncoderModel(nn.Module):
         """Fit how codes are read: what views of one row change counts for less.
 
         Training is indifferent to a linear map of the codes, but neighbours and
-        classifiers on few labels are not.
+        classifiers on few labels are not. The mean variance of the codes stays
+        what training made it, so that a dead code can be told from a live one.
         """
         u = (torch.arange(N_READOUT_TIMES, device=x.device) + 0.5) / N_READOUT_TIMES
         times = self.times.ppf(u)
@@ -98,9 +101,9 @@ class EncoderModel(nn.Module):
             x,
             lambda rows: self.view(rows, generator),
         )
-        found = stable_components(z, changes, self.n_components, generator)
-        for kept, new in zip((self.code_mean, self.code_maps), found, strict=True):
-            kept.copy_(new)
+        mean, maps = stable_components(z, changes, self.n_components, generator)
+        self.code_mean.copy_(mean)
+        self.code_maps.copy_(maps * z.var(0, correction=0).mean().sqrt())
 
     def read(self, z: Tensor) -> Tensor:
         """Codes as they are given out, of codes ``(..., n_components)`` as trained."""
@@ -229,14 +232,16 @@ class VariationalDiffusionModel(DiffusionModel):
     """Denoising score matching with a probabilistic code (VDRL).
 
     ``E`` gives mean and log-variance of ``z ~ N(mean, exp(log_variance))``;
-    the penalty is ``KL(E || N(0, I))`` in nats. The code of a row is its mean.
+    the penalty is ``KL(E || N(0, I))``, in nats and, as the error is, per
+    coordinate of the space where noise is added. The code of a row is its mean.
     """
 
     outputs_per_component = 2
     penalty = "kl"
 
     def code(self, x, t, generator):
-        return draw_code(self.outputs(x, t), generator)
+        z, kl = draw_code(self.outputs(x, t), generator)
+        return z, kl / math.prod(self.space.shape)
 
 
 def draw_code(outputs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -19,7 +19,7 @@ from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork, UNet
 from diffrep.core.sde import VE
-from diffrep.core.spaces import DataSpace
+from diffrep.core.spaces import DataSpace, PrincipalSpace
 from diffrep.core.time_sampling import Uniform
 
 BACKBONES = [MLPBackbone, ConvBackbone, partial(WideResNetBackbone, n_blocks=1)]
@@ -190,3 +190,16 @@ def test_wrong_output_is_named(name):
     x = torch.zeros(2, *IMAGE)
     with pytest.raises(ValueError, match=rf"{name} Narrow.*\(2, 2\).*expected \(2, "):
         model.check_shapes(x, x)
+
+
+def test_kl_is_per_coordinate_of_the_space_as_the_error_is():
+    model = make(VariationalDiffusionModel, shape=(300,), time_conditioned=False)
+    model.space = PrincipalSpace((300,))
+    model.score_network = MLPScoreNetwork(model.space.shape, 5)
+    draw_weights(model, rng())
+    x = torch.randn(8, 300, generator=rng(1))
+    mean, log_variance = model.encoder(x).chunk(2, dim=1)
+    posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    prior = torch.distributions.Normal(0.0, 1.0)
+    kl = torch.distributions.kl_divergence(posterior, prior).sum(1).mean()
+    assert model(x, x, rng(2))["kl"].item() == pytest.approx(0.01 * kl.item() / 128)
