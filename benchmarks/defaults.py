@@ -8,9 +8,7 @@ over splits, and CPU seconds of a fit on one thread.
 """
 
 import argparse
-import sys
 from functools import partial
-from pathlib import Path
 
 import scipy.stats
 from sklearn.datasets import load_breast_cancer, load_digits
@@ -20,12 +18,12 @@ from sklearn.preprocessing import StandardScaler
 
 from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
 from diffrep.core.augment import corrupt_features, gaussian_noise
+from diffrep.evaluation import accuracy_table, compare
 
-sys.path.append(str(Path(__file__).parents[1] / "examples"))
-from demo import table
+N_LABELS = [20, 50, 100, "all"]
 
-DRL = partial(DiffusionRepresentation, random_state=0)
-VDRL = partial(VariationalDiffusionRepresentation, random_state=0)
+DRL = DiffusionRepresentation
+VDRL = VariationalDiffusionRepresentation
 
 CHANGES = {
     "defaults": {},
@@ -87,8 +85,14 @@ def main():
     arguments = parser.parse_args()
     for name in [arguments.only] if arguments.only else TASKS:
         representations, load = TASKS[name]
-        found = table(representations, arguments.jobs, arguments.splits, load)
-        print(f"\n{name}\n{found.to_string()}", flush=True)
+        results = compare(
+            representations,
+            *load(return_X_y=True),
+            cv=arguments.splits,
+            n_labels=N_LABELS,
+            n_jobs=arguments.jobs,
+        )
+        print(f"\n{name}\n{accuracy_table(results).to_string()}", flush=True)
 
 
 if __name__ == "__main__":
