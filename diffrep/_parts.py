@@ -14,6 +14,7 @@ from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.encoders import BACKBONES, CONDITIONINGS, class_encoder
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.sde import SDE, SDES
+from diffrep.core.spaces import SPACES, DataSpace
 from diffrep.core.time_sampling import TIME_SAMPLINGS, Quantiles, SingleTime
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "read_out_times",
     "score_network_factory",
     "shortest_distinct",
+    "space_class",
     "time_density",
     "view_function",
 ]
@@ -53,12 +55,23 @@ def encoder_factory(encoder, time_conditioning, data_shape, n_classes):
     return partial(CONDITIONINGS[time_conditioning], BACKBONES[encoder])
 
 
+def space_class(noise_space, score_network, data_shape):
+    """Return ``space(data_shape) -> nn.Module``, in which noise is added."""
+    if noise_space == "auto" and score_network == "mlp":
+        noise_space = "responses" if _is_image(data_shape) else "pca"
+    elif noise_space == "auto":
+        noise_space = "data"
+    if noise_space == "responses":
+        _need_image("noise_space", noise_space, data_shape, "'pca' or 'data'")
+    return SPACES[noise_space]
+
+
 def score_network_factory(score_network, space, data_shape):
     """Return ``score_network(shape, n_components) -> nn.Module``."""
     if not isinstance(score_network, str):
         _refuse_instance("score_network", score_network, "shape, n_components")
         return score_network
-    if score_network != "mlp" and (space != "data" or not _is_image(data_shape)):
+    if score_network != "mlp" and (space is not DataSpace or not _is_image(data_shape)):
         raise ValueError(
             f"score_network={score_network!r} needs images: give image_shape="
             "(channels, height, width) and noise_space='data', or use "

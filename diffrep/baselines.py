@@ -11,7 +11,12 @@ from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
 from diffrep._base import BaseRepresentation
-from diffrep._parts import NOISE_CONSTRAINTS, noise_process, time_density
+from diffrep._parts import (
+    NOISE_CONSTRAINTS,
+    noise_process,
+    space_class,
+    time_density,
+)
 from diffrep._validation import Interval, StrOptions, check_rows
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.baseline_models import (
@@ -26,7 +31,6 @@ from diffrep.core.models import EncoderModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork
 from diffrep.core.sde import VE
-from diffrep.core.spaces import PrincipalSpace
 from diffrep.core.time_sampling import Uniform
 
 __all__ = [
@@ -454,7 +458,8 @@ class RandomEncoderRepresentation(_Baseline):
 class DenoiserFeatures(BaseRepresentation):
     """Hidden states of a score network that was given no code (DDAE).
 
-    The network denoises views of the rows; the code of a row at time t is a
+    The network denoises views of the rows, where
+    ``DiffusionRepresentation(noise_space="auto")`` does; the code of a row at time t is a
     state of the network when it is shown ``alpha(t) x0``, the mean of x_t.
 
     Parameters
@@ -554,7 +559,7 @@ class DenoiserFeatures(BaseRepresentation):
         return DenoiserModel, {
             "encoder": no_encoder,
             "layer": self.layer,
-            "space": PrincipalSpace,
+            "space": space_class("auto", "mlp", data_shape),
             "score_network": partial(MLPScoreNetwork, width=self.n_components),
             "sde": noise_process(self.sde),
             "preconditioning": EDM,

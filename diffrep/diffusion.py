@@ -15,6 +15,7 @@ from diffrep._parts import (
     NOISE_CONSTRAINTS,
     noise_process,
     score_network_factory,
+    space_class,
     time_density,
 )
 from diffrep._validation import (
@@ -118,11 +119,9 @@ class _BaseDiffusion(BaseRepresentation):
 
     def _diffusion_arguments(self, data_shape):
         """Arguments of a diffusion model but for the weight of its penalty."""
-        space = self.noise_space
-        if space == "auto":
-            space = "pca" if self.score_network == "mlp" else "data"
+        space = space_class(self.noise_space, self.score_network, data_shape)
         return {
-            "space": SPACES[space],
+            "space": space,
             "score_network": score_network_factory(
                 self.score_network, space, data_shape
             ),
@@ -169,12 +168,15 @@ class DiffusionRepresentation(_BaseDiffusion):
         ``initialize(X, view, generator)``, if it has one.
     score_network : {"mlp", "unet"} or callable, default="mlp"
         "unet" is for images. A callable ``(data_shape, n_components)`` gives
-        an ``nn.Module`` of your own with forward ``(x_t, t, z)``, for the
-        data as they are, or with ``noise_space="pca"`` for its components.
-    noise_space : {"auto", "pca", "data"}, default="auto"
-        What noise is added to: the first 128 principal components of the
-        data, whitened halfway, or the data themselves. "auto" is "pca" with
-        ``score_network="mlp"``, else "data".
+        an ``nn.Module`` of your own with forward ``(x_t, t, z)``, for x_t of
+        the shape of `noise_space`.
+    noise_space : {"auto", "responses", "pca", "data"}, default="auto"
+        What noise is added to. "responses", for images: the first 512
+        principal components of what small fixed filters, whitened patches,
+        answer to an image. "pca": the first 128 principal components of the
+        data. Both are whitened halfway. "data": the data themselves. "auto" is
+        "data" unless ``score_network="mlp"``; then it is "responses" for
+        images, "pca" for tables.
     time_conditioning : {"late", "full"}, default="late"
         How t enters the built-in encoders: "late" chooses among features of
         several scales, so that 16 codes cost hardly more than one; "full"

@@ -15,8 +15,10 @@ PACKAGE = Path(diffrep.__file__).parent
 ORDER = [
     ["exceptions"],
     ["core.device", "core.sde", "core.closed_form"],
-    ["core.layers", "core.spaces"],
+    ["core.layers"],
+    ["core.filters"],
     [
+        "core.spaces",
         "core.time_sampling",
         "core.preconditioning",
         "core.encoders",

@@ -14,7 +14,7 @@ from diffrep.baselines import (
     SimCLRRepresentation,
     VariationalAutoencoderRepresentation,
 )
-from diffrep.core.spaces import DataSpace, PrincipalSpace
+from diffrep.core.spaces import DataSpace, PrincipalSpace, ResponseSpace
 
 UNTRAINED = {"lr": 1e-12, "max_epochs": 1, "random_state": 0}
 TRAINED = [
@@ -121,7 +121,7 @@ def test_code_of_a_table_starts_with_what_views_leave_alone():
 def test_filters_start_as_whitened_patches_that_seldom_answer(digits):
     X, _ = digits
     rep = at_the_start(RandomEncoderRepresentation, image_shape=(1, 8, 8)).fit(X)
-    filters = rep.net_.module_.encoder.backbone.filters
+    filters = rep.net_.module_.encoder.backbone.filters.conv
     sums = filters.weight.sum((1, 2, 3)).abs() / filters.weight.abs().sum((1, 2, 3))
     assert sums.max() < 1e-5
     assert filters.bias.tolist() == [-0.25] * 64
@@ -191,7 +191,8 @@ def test_own_encoder_is_shown_the_rows_only_if_asked_to(estimator, table):
 @pytest.mark.parametrize(
     ("parameters", "space"),
     [
-        ({}, PrincipalSpace),
+        ({}, ResponseSpace),
+        ({"image_shape": None}, PrincipalSpace),
         ({"noise_space": "pca"}, PrincipalSpace),
         ({"noise_space": "data"}, DataSpace),
         ({"score_network": "unet"}, DataSpace),
@@ -200,18 +201,24 @@ def test_own_encoder_is_shown_the_rows_only_if_asked_to(estimator, table):
 )
 def test_space_of_the_noise(parameters, space, digits):
     X = digits[0][:20]
-    rep = at_the_start(
-        DiffusionRepresentation, image_shape=(1, 8, 8), init="random", **parameters
-    )
+    parameters = {"image_shape": (1, 8, 8), "init": "random", **parameters}
+    rep = at_the_start(DiffusionRepresentation, **parameters)
     assert type(rep.fit(X).net_.module_.space) is space
 
 
-def test_unet_cannot_denoise_principal_components(digits):
+@pytest.mark.parametrize("noise_space", ["pca", "responses"])
+def test_unet_cannot_denoise_components(noise_space, digits):
     rep = DiffusionRepresentation(
-        image_shape=(1, 8, 8), score_network="unet", noise_space="pca"
+        image_shape=(1, 8, 8), score_network="unet", noise_space=noise_space
     )
     with pytest.raises(ValueError, match=r"'unet' needs images.*noise_space='data'"):
         rep.fit(digits[0])
+
+
+def test_tables_have_no_responses(table):
+    rep = DiffusionRepresentation(noise_space="responses")
+    with pytest.raises(ValueError, match=r"'responses' needs images.*'pca' or 'data'"):
+        rep.fit(table[0])
 
 
 @pytest.mark.parametrize("noise_space", ["pca", "data"])
@@ -228,8 +235,16 @@ def test_points_have_unit_variance_whatever_the_spectrum(noise_space, sde):
     assert rep.score(X) == pytest.approx(-0.5, abs=0.01)
 
 
-@pytest.mark.parametrize("noise_space", ["pca", "data"])
-@pytest.mark.parametrize("image_shape", [None, (1, 4, 4)])
+@pytest.mark.parametrize(
+    ("noise_space", "image_shape"),
+    [
+        ("pca", None),
+        ("data", None),
+        ("pca", (1, 4, 4)),
+        ("data", (1, 4, 4)),
+        ("responses", (1, 4, 4)),
+    ],
+)
 def test_constant_rows_can_be_fitted(noise_space, image_shape):
     X = np.full((20, 16), 3.0)
     rep = DiffusionRepresentation(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
 __all__ = [
+    "in_blocks",
     "principal_components",
     "rows_and_changes",
     "stable_components",
@@ -85,6 +87,12 @@ def principal_components(
 
 
 @torch.no_grad()
+def in_blocks(network, X: Tensor) -> Tensor:
+    """What `network` makes of rows ``(n, ...)``, a block of them at a time."""
+    return torch.cat([network(block) for block in X.split(N_BLOCK)])
+
+
+@torch.no_grad()
 def rows_and_changes(network, X: Tensor, view) -> tuple[Tensor, Tensor]:
     """Return what a network makes of rows, and how two views of a row differ in it.
 
@@ -101,10 +109,7 @@ def rows_and_changes(network, X: Tensor, view) -> tuple[Tensor, Tensor]:
     rows, changes : Tensor of shape (m, width)
         As :func:`stable_components` takes them.
     """
-    rows, first, second = (
-        torch.cat([network(block) for block in seen.split(N_BLOCK)])
-        for seen in (X, view(X), view(X))
-    )
+    rows, first, second = (in_blocks(network, seen) for seen in (X, view(X), view(X)))
     return rows, (first - second) / math.sqrt(2)
 
 
@@ -157,22 +162,24 @@ def stable_components(
 
 @torch.no_grad()
 def whitened_patches(
-    X: Tensor, n_filters: int, size: int, generator: torch.Generator
+    X: Tensor, n_filters: int, size: Sequence[int], generator: torch.Generator
 ) -> Tensor:
     """Draw filters: random patches of the images, whitened.
 
     Parameters
     ----------
     X : Tensor of shape (n, C, H, W)
-        Images, neither side smaller than `size`.
-    n_filters, size : int
-        Number of filters, and their side in pixels.
+        Images, no smaller than `size`.
+    n_filters : int
+        Number of filters.
+    size : sequence (height, width) of int
+        Of a filter, in pixels.
     generator : torch.Generator
         Chooses the patches.
 
     Returns
     -------
-    filters : Tensor of shape (n_filters, C, size, size)
+    filters : Tensor of shape (n_filters, C, height, width)
         With zero mean. A filter answers to what its patch is like after
         patches are centred, brought to one contrast and made white.
 
@@ -185,7 +192,8 @@ def whitened_patches(
     def draw(high):
         return torch.randint(high, (N_PATCHES,), generator=generator, device=X.device)
 
-    patches = X.unfold(2, size, 1).unfold(3, size, 1)
+    height, width = size
+    patches = X.unfold(2, height, 1).unfold(3, width, 1)
     _, channels, n_rows, n_columns = patches.shape[:4]
     patches = patches[draw(len(X)), :, draw(n_rows), draw(n_columns)].flatten(1)
     patches = patches - patches.mean(1, keepdim=True)
@@ -199,7 +207,7 @@ def whitened_patches(
     filters = centred[:n_filters] @ whiten
     filters = filters / filters.norm(dim=1, keepdim=True).clamp(min=1e-6) @ whiten
     filters = filters - filters.mean(1, keepdim=True)
-    return filters.view(n_filters, channels, size, size)
+    return filters.view(n_filters, channels, height, width)
 
 
 def _signed(columns):

@@ -26,7 +26,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import rows_and_changes, whitened_patches
+from diffrep.core.closed_form import rows_and_changes
+from diffrep.core.filters import FilterBank
 from diffrep.core.layers import (
     Conv2d,
     ConvBlock,
@@ -50,13 +51,6 @@ __all__ = [
 ]
 
 CONDITION_WIDTH = 64
-
-#: A filter answers above this many standard deviations of its response.
-THRESHOLD = 0.25
-N_SPREAD_ROWS = 1000
-
-#: Keeps the slope of the square root finite where no filter answers.
-SQRT_OFFSET = 1e-3
 
 
 class _BackboneEncoder(nn.Module):
@@ -168,61 +162,34 @@ class MLPBackbone(nn.Module):
 
 
 class ConvBackbone(nn.Module):
-    """Responses to small filters, pooled, then a residual MLP.
+    """Pooled responses to small filters, then a residual MLP.
 
     One layer of convolutions is most of what a few minutes on a CPU can learn
     from small images, if its filters begin as whitened patches of the data.
-    The square root evens out how strongly a filter answers. The stages are the
-    pooled responses and the hidden states of the MLP.
+    The stages are the responses and the hidden states of the MLP.
 
     Parameters
     ----------
     image_shape : tuple (channels, height, width)
     condition_width : int
         Width of the condition, 0 for none, which enters the MLP.
-    n_filters, filter_size : int
-        Number of filters, and their side in pixels; they are 2 pixels apart.
-    n_pooled : int
-        Responses are averaged to a grid of this side.
-
-    References
-    ----------
-    Coates and Ng, "The Importance of Encoding Versus Training with Sparse
-    Coding and Vector Quantization", 2011.
     """
 
-    def __init__(
-        self, image_shape, condition_width=0, n_filters=64, filter_size=6, n_pooled=4
-    ):
+    def __init__(self, image_shape, condition_width=0):
         super().__init__()
-        channels, *sides = image_shape
-        size = min(filter_size, *sides)
-        padding = size // 3
-        self.filters = Conv2d(channels, n_filters, size, stride=2, padding=padding)
-        height, width = ((s + 2 * padding - size) // 2 + 1 for s in sides)
-        self.grid = (min(n_pooled, height), min(n_pooled, width))
-        n_features = n_filters * math.prod(self.grid)
+        self.filters = FilterBank(image_shape)
         width = default_width(math.prod(image_shape))
-        self.mlp = MLPBackbone((n_features,), condition_width, width, n_blocks=1)
+        self.mlp = MLPBackbone(
+            (self.filters.width,), condition_width, width, n_blocks=1
+        )
         self.stage_widths = self.mlp.stage_widths
-        # Much faster on one input channel; torch's stubs miss this argument.
-        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        x = x.contiguous(memory_format=torch.channels_last)
-        pooled = F.adaptive_avg_pool2d(F.relu(self.filters(x)), self.grid)
-        features = (_flat(pooled) + SQRT_OFFSET).sqrt()
-        return self.mlp(F.layer_norm(features, features.shape[1:]), condition)
+        return self.mlp(self.filters(x), condition)
 
-    @torch.no_grad()
     def initialize(self, X: Tensor, generator: torch.Generator) -> None:
-        """Let the filters be whitened patches of images X that seldom answer."""
-        weight, bias = self.filters.parameters()
-        n_filters, _, size, _ = weight.shape
-        weight.copy_(whitened_patches(X, n_filters, size, generator))
-        bias.zero_()
-        weight.div_(self.filters(X[:N_SPREAD_ROWS]).std().clamp(min=1e-6))
-        bias.fill_(-THRESHOLD)
+        """Let the filters be whitened patches of images X."""
+        self.filters.initialize(X, generator)
 
 
 class WideResNetBackbone(nn.Module):
@@ -290,11 +257,6 @@ class ClassBackbone(nn.Module):
 def class_encoder(n_classes, data_shape, n_outputs, time_conditioned):
     """Return an encoder of class numbers ``(n,)`` in place of rows."""
     return LateEncoder(ClassBackbone, n_classes, n_outputs, time_conditioned)
-
-
-def _flat(maps):
-    """Flatten channels-last maps ``(n, C, H, W)`` to rows without a copy."""
-    return maps.permute(0, 2, 3, 1).flatten(1)
 
 
 #: Names of backbones and of conditionings that the estimators accept.

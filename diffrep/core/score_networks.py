@@ -26,7 +26,7 @@ __all__ = ["SCORE_NETWORKS", "MLPScoreNetwork", "UNet"]
 
 
 class MLPScoreNetwork(nn.Module):
-    """Residual MLP whose blocks are scaled and shifted by t and the code.
+    """Residual MLP; the code joins the input, t scales and shifts the blocks.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class MLPScoreNetwork(nn.Module):
         n_features = math.prod(data_shape)
         width = width or default_width(n_features)
         self.time = TimeEmbedding(condition_width)
-        self.code = Linear(n_components, condition_width)
+        self.code = Linear(n_components, width)
         self.input = Linear(n_features, width)
         self.blocks = nn.ModuleList(
             ResidualBlock(width, condition_width) for _ in range(n_blocks)
@@ -55,8 +55,8 @@ class MLPScoreNetwork(nn.Module):
 
     def states(self, x_t: Tensor, t: Tensor, z: Tensor) -> list[Tensor]:
         """Hidden states ``(n, width)``, before the first and after every block."""
-        condition = F.silu(self.time(t) + self.code(z))
-        states = [self.input(x_t.flatten(1))]
+        condition = F.silu(self.time(t))
+        states = [self.input(x_t.flatten(1)) + self.code(z)]
         for block in self.blocks:
             states.append(block(states[-1], condition))
         return states

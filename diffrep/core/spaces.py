@@ -1,4 +1,4 @@
-"""Where noise is added: to the data themselves, or to their principal components.
+"""Where noise is added: to the data, or to components of them or of responses.
 
 A space maps rows ``(n, *data_shape)`` of standardised data to points
 ``(n, *shape)`` and back. The score network knows points only.
@@ -11,12 +11,15 @@ import math
 import torch
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import principal_components
+from diffrep.core.closed_form import in_blocks, principal_components
+from diffrep.core.filters import FilterBank
 
-__all__ = ["SPACES", "DataSpace", "PrincipalSpace"]
+__all__ = ["SPACES", "DataSpace", "PrincipalSpace", "ResponseSpace"]
 
-#: Largest number of principal components that noise is added to.
+#: Largest number of principal components that noise is added to: of the data,
+#: and of responses to filters.
 N_DIRECTIONS = 128
+N_RESPONSE_DIRECTIONS = 512
 
 #: Smallest variance of a component that is told from nothing, relative to the
 #: mean of those that are kept.
@@ -59,11 +62,11 @@ class PrincipalSpace(nn.Module):
     directions: Tensor
     scale: Tensor
 
-    def __init__(self, data_shape):
+    def __init__(self, data_shape, n_directions=N_DIRECTIONS):
         super().__init__()
         self.data_shape = tuple(data_shape)
         n_features = math.prod(data_shape)
-        n_directions = min(n_features, N_DIRECTIONS)
+        n_directions = min(n_features, n_directions)
         self.shape = (n_directions,)
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("directions", torch.eye(n_features, n_directions))
@@ -90,5 +93,51 @@ class PrincipalSpace(nn.Module):
         self.scale.copy_(scale * power.sqrt())
 
 
+class ResponseSpace(nn.Module):
+    """Principal components of what small filters answer to an image.
+
+    The filters are whitened patches, as at the start of the encoder, and stay
+    fixed. What is common to two images of a kind is more in these responses
+    than in the pixels, so a code that helps to denoise them is worth more.
+
+    ``inverse`` gives the image that is closest to a point in the sense of
+    least squares: a smooth one, since responses do not determine an image.
+
+    Parameters
+    ----------
+    image_shape : tuple (channels, height, width)
+    """
+
+    mean: Tensor
+    images: Tensor
+
+    def __init__(self, image_shape):
+        super().__init__()
+        self.image_shape = tuple(image_shape)
+        self.filters = FilterBank(image_shape).requires_grad_(False)
+        self.components = PrincipalSpace((self.filters.width,), N_RESPONSE_DIRECTIONS)
+        self.shape = self.components.shape
+        n_features = math.prod(image_shape)
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("images", torch.zeros(*self.shape, n_features))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.components(self.filters(x))
+
+    def inverse(self, points: Tensor) -> Tensor:
+        return (self.mean + points @ self.images).view(-1, *self.image_shape)
+
+    @torch.no_grad()
+    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
+        """Fit filters, components and the inverse to images `X`."""
+        self.filters.initialize(X, generator)
+        self.components.initialize(in_blocks(self.filters, X), generator)
+        points, x = in_blocks(self, X), X.flatten(1)
+        self.mean.copy_(x.mean(0))
+        # Components do not correlate: each has a regression of its own.
+        variances = points.square().mean(0)[:, None].clamp(min=1e-6)
+        self.images.copy_(points.T @ (x - self.mean) / len(x) / variances)
+
+
 #: Names that the estimators accept for their parameter ``noise_space``.
-SPACES = {"pca": PrincipalSpace, "data": DataSpace}
+SPACES = {"pca": PrincipalSpace, "responses": ResponseSpace, "data": DataSpace}

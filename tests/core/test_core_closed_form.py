@@ -162,7 +162,7 @@ def mean_squared_correlation(answers):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_answers_to_whitened_patches_are_hardly_correlated(channels):
     images = smooth_images(400, channels)
-    filters = whitened_patches(images, 32, 6, rng())
+    filters = whitened_patches(images, 32, (6, 6), rng())
     raw = F.unfold(images[:32], 6)[:, :, 0].view(filters.shape)
     raw = raw - raw.mean((1, 2, 3), keepdim=True)
     white, colored = (responses(images, f) for f in (filters, raw))
@@ -175,7 +175,7 @@ def test_answers_to_whitened_patches_are_hardly_correlated(channels):
 
 
 def test_filters_have_zero_mean():
-    filters = whitened_patches(smooth_images(50, channels=3), 16, 6, rng())
+    filters = whitened_patches(smooth_images(50, channels=3), 16, (6, 6), rng())
     assert filters.shape == (16, 3, 6, 6)
     assert filters.mean((1, 2, 3)).abs().max() < 1e-6 * filters.abs().max()
     # so that brightness does not move the answers
@@ -187,7 +187,9 @@ def test_filters_have_zero_mean():
 
 def test_filters_follow_from_the_generator_alone():
     images = smooth_images(50)
-    first, same, other = (whitened_patches(images, 8, 4, rng(s)) for s in (0, 0, 1))
+    first, same, other = (
+        whitened_patches(images, 8, (4, 4), rng(s)) for s in (0, 0, 1)
+    )
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 
@@ -195,10 +197,10 @@ def test_filters_follow_from_the_generator_alone():
 @pytest.mark.parametrize(
     ("images", "size"),
     [
-        (torch.full((5, 3, 8, 8), 3.0), 6),
-        (torch.zeros(5, 1, 8, 8), 4),
-        (smooth_images(5), 1),
-        (smooth_images(2)[..., :4, :4], 4),
+        (torch.full((5, 3, 8, 8), 3.0), (6, 6)),
+        (torch.zeros(5, 1, 8, 8), (4, 4)),
+        (smooth_images(5), (1, 1)),
+        (smooth_images(2)[..., :4, :4], (4, 4)),
     ],
     ids=["constant", "zero", "one pixel", "two patches"],
 )

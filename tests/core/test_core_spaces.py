@@ -5,7 +5,12 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
-from diffrep.core.spaces import N_DIRECTIONS, DataSpace, PrincipalSpace
+from diffrep.core.spaces import (
+    N_DIRECTIONS,
+    DataSpace,
+    PrincipalSpace,
+    ResponseSpace,
+)
 
 
 def rng(seed=0):
@@ -94,3 +99,39 @@ def test_degenerate_rows_stay_finite(X):
     for x in (X, X + 10):
         assert space(x).isfinite().all()
     torch.testing.assert_close(space.inverse(space(X)), X, rtol=1e-3, atol=1e-3)
+
+
+def shapes(n):
+    """Images of bars whose place and slope are random."""
+    place, slope = torch.rand(2, n, 1, 1, generator=rng(3)) * 2 - 1
+    rows, columns = torch.meshgrid(*2 * [torch.linspace(-1, 1, 12)], indexing="ij")
+    return torch.exp(-10 * (rows - place - slope * columns) ** 2)[:, None] - 0.3
+
+
+def test_responses_have_uncorrelated_components_of_mean_variance_one():
+    X = shapes(2000)
+    space = ResponseSpace((1, 12, 12))
+    space.initialize(X, rng())
+    points = space(X)
+    assert points.shape == (2000, *space.shape)
+    assert float(points.var(0, correction=0).mean()) == pytest.approx(1, abs=1e-3)
+    # Correlations against the largest: the last components are found by iteration.
+    covariance = np.cov(points.T)
+    covariance -= np.diag(np.diag(covariance))
+    assert np.abs(covariance).max() < 1e-2 * float(points.var(0).max())
+    assert not [p for p in space.parameters() if p.requires_grad]
+
+
+def test_images_are_found_back_from_responses_by_least_squares():
+    X = shapes(2000)
+    space = ResponseSpace((1, 12, 12))
+    space.initialize(X, rng())
+    back = space.inverse(space(X)).flatten(1).numpy()
+    points = np.column_stack([space(X), np.ones(len(X))]).astype(float)
+    rows = X.flatten(1).numpy().astype(float)
+    expected = points @ np.linalg.lstsq(points, rows, rcond=1e-6)[0]
+    assert np.square(back - expected).mean() < 1e-3 * rows.var(0).mean()
+    # which for bars is most of the image, on images that were not fitted to as well
+    new = shapes(4000)[2000:]
+    error = (space.inverse(space(new)) - new).square().mean()
+    assert float(error) < 0.2 * float(new.var(0).mean())
