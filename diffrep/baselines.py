@@ -458,9 +458,10 @@ class RandomEncoderRepresentation(_Baseline):
 class DenoiserFeatures(BaseRepresentation):
     """Hidden states of a score network that was given no code (DDAE).
 
-    The network denoises views of the rows, where
-    ``DiffusionRepresentation(noise_space="auto")`` does; the code of a row at time t is a
-    state of the network when it is shown ``alpha(t) x0``, the mean of x_t.
+    The network denoises views of the rows, in the space where
+    :class:`diffrep.DiffusionRepresentation` adds noise; the code of a row at
+    time t is a state of the network when it is shown ``alpha(t) x0``, the mean
+    of x_t.
 
     Parameters
     ----------

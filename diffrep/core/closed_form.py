@@ -88,7 +88,7 @@ def principal_components(
 
 @torch.no_grad()
 def in_blocks(network, X: Tensor) -> Tensor:
-    """What `network` makes of rows ``(n, ...)``, a block of them at a time."""
+    """Give rows ``(n, ...)`` to `network`, a block of them at a time."""
     return torch.cat([network(block) for block in X.split(N_BLOCK)])
 
 

@@ -45,13 +45,14 @@ class FilterBank(nn.Module):
     def __init__(self, image_shape, n_filters=64, filter_size=6, n_pooled=4):
         super().__init__()
         channels, *sides = image_shape
-        size = [min(filter_size, side) for side in sides]
-        padding = [s // 3 for s in size]
+        height, width = (min(filter_size, side) for side in sides)
+        size, padding = (height, width), (height // 3, width // 3)
         self.conv = Conv2d(channels, n_filters, size, stride=2, padding=padding)
-        self.grid = [
-            min(n_pooled, (side + 2 * pad - s) // 2 + 1)
+        n_rows, n_columns = (
+            (side + 2 * pad - s) // 2 + 1
             for side, pad, s in zip(sides, padding, size, strict=True)
-        ]
+        )
+        self.grid = (min(n_pooled, n_rows), min(n_pooled, n_columns))
         self.width = n_filters * math.prod(self.grid)
         # Much faster on one input channel; torch's stubs miss this argument.
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
