@@ -342,6 +342,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             "encoder": encoder_factory(
                 self.encoder,
                 self.time_conditioning,
+                self._times(),
                 data_shape,
                 len(self.classes_) if self._labels else None,
             ),

@@ -40,19 +40,23 @@ NOISE_CONSTRAINTS: dict = {
     ],
 }
 
+#: Of the training times, between which the clock of an encoder interpolates.
+N_QUANTILES = 64
 
-def encoder_factory(encoder, time_conditioning, data_shape, n_classes):
+
+def encoder_factory(encoder, time_conditioning, times, data_shape, n_classes):
     """Return ``encoder(data_shape, n_outputs, time_conditioned) -> nn.Module``."""
     if not isinstance(encoder, str):
         _refuse_instance("encoder", encoder, "data_shape, n_outputs, time_conditioned")
         return encoder
+    quantiles = times.ppf((torch.arange(N_QUANTILES) + 0.5) / N_QUANTILES)
     if encoder == "class":
-        return partial(class_encoder, n_classes)
+        return partial(class_encoder, n_classes, quantiles)
     if encoder == "auto":
         encoder = "conv" if _is_image(data_shape) else "mlp"
     if encoder != "mlp":
         _need_image("encoder", encoder, data_shape, "'mlp'")
-    return partial(CONDITIONINGS[time_conditioning], BACKBONES[encoder])
+    return partial(CONDITIONINGS[time_conditioning], BACKBONES[encoder], quantiles)
 
 
 def space_class(noise_space, score_network, data_shape):

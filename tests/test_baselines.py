@@ -86,7 +86,7 @@ def test_classifier_on_codes_knows_digits(estimator, digits):
     X, y = digits
     rep = quick(estimator, image_shape=(1, 8, 8)).set_params(n_components=32)
     if estimator is not RandomEncoderRepresentation:
-        rep.set_params(max_epochs=5)
+        rep.set_params(max_epochs=15)
     pipe = make_pipeline(rep, StandardScaler(), LogisticRegression(max_iter=2000))
     assert pipe.fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.6  # chance is 0.1
 
@@ -310,8 +310,9 @@ def test_denoiser_features_are_states_of_the_score_network(layer, table):
         for codes, t in zip(np.hsplit(rep.transform(X), 2), (0.2, 0.7), strict=True):
             t = torch.full((90,), t)
             sigma = VE().sigma(t)[:, None]
-            condition = network.time(t) + network.code(model.null_code.expand(90, 4))
+            condition = network.time(t)
             h = network.input(points / (1 + sigma**2).sqrt())
+            h = h + network.code(model.null_code)
             states = [h]
             for block in network.blocks:
                 scale, shift = block.modulation(F.silu(condition)).chunk(2, dim=1)

@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from diffrep.core.closed_form import rows_and_changes
 from diffrep.core.filters import FilterBank
 from diffrep.core.layers import (
+    Clock,
     Conv2d,
     ConvBlock,
     CurveHead,
@@ -54,7 +55,24 @@ CONDITION_WIDTH = 64
 
 
 class _BackboneEncoder(nn.Module):
-    """What the two ways of conditioning share: the start from data."""
+    """What the two ways of conditioning share: the start from data.
+
+    Parameters
+    ----------
+    backbone : callable
+        ``backbone(data_shape, condition_width)`` gives a module with
+        ``stage_widths`` that maps rows ``(n, *data_shape)``, and a condition
+        ``(n, condition_width)`` if that is not 0, to a list of features
+        ``(n, width)``.
+    quantiles : Tensor of shape (n_quantiles,)
+        Of the training times, for the :class:`Clock`.
+    data_shape : tuple of int
+        Shape of one row.
+    n_outputs : int
+        Length of the code.
+    time_conditioned : bool
+        Whether ``forward`` takes a t.
+    """
 
     backbone: Any
     head: CurveHead
@@ -85,24 +103,13 @@ class LateEncoder(_BackboneEncoder):
     """Backbone free of t; t chooses among its stages at the end.
 
     Also the encoder of static codes, which have no t at all.
-
-    Parameters
-    ----------
-    backbone : callable
-        ``backbone(data_shape)`` gives a module with ``stage_widths`` that maps
-        rows ``(n, *data_shape)`` to a list of features ``(n, width)``.
-    data_shape : tuple of int
-        Shape of one row.
-    n_outputs : int
-        Length of the code.
-    time_conditioned : bool
-        Whether ``forward`` takes a t.
     """
 
-    def __init__(self, backbone, data_shape, n_outputs, time_conditioned):
+    def __init__(self, backbone, quantiles, data_shape, n_outputs, time_conditioned):
         super().__init__()
         self.backbone = backbone(data_shape)
-        self.head = CurveHead(self.backbone.stage_widths, n_outputs, time_conditioned)
+        clock = Clock(quantiles) if time_conditioned else None
+        self.head = CurveHead(self.backbone.stage_widths, n_outputs, clock)
 
     def trunk(self, x: Tensor) -> Tensor:
         return self.head.basis(self.backbone(x))
@@ -115,21 +122,17 @@ class FullEncoder(_BackboneEncoder):
     """Every block of the backbone sees t, as in Mittal et al. (2023).
 
     T codes of a row cost T passes.
-
-    Parameters
-    ----------
-    backbone, data_shape, n_outputs, time_conditioned
-        As for :class:`LateEncoder`.
     """
 
-    def __init__(self, backbone, data_shape, n_outputs, time_conditioned):
+    def __init__(self, backbone, quantiles, data_shape, n_outputs, time_conditioned):
         super().__init__()
+        self.clock = Clock(quantiles)
         self.time = TimeEmbedding(CONDITION_WIDTH) if time_conditioned else None
         self.backbone = backbone(data_shape, CONDITION_WIDTH * time_conditioned)
-        self.head = CurveHead(self.backbone.stage_widths, n_outputs, False)
+        self.head = CurveHead(self.backbone.stage_widths, n_outputs, None)
 
     def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
-        condition = None if self.time is None else F.silu(self.time(t))
+        condition = None if self.time is None else F.silu(self.time(self.clock(t)))
         return self.head(self.head.basis(self.backbone(x, condition)))
 
     def first_stage(self, x: Tensor) -> Tensor:
@@ -254,9 +257,9 @@ class ClassBackbone(nn.Module):
         return [F.one_hot(y, self.n_classes).float()]
 
 
-def class_encoder(n_classes, data_shape, n_outputs, time_conditioned):
+def class_encoder(n_classes, quantiles, data_shape, n_outputs, time_conditioned):
     """Return an encoder of class numbers ``(n,)`` in place of rows."""
-    return LateEncoder(ClassBackbone, n_classes, n_outputs, time_conditioned)
+    return LateEncoder(ClassBackbone, quantiles, n_classes, n_outputs, time_conditioned)
 
 
 #: Names of backbones and of conditionings that the estimators accept.

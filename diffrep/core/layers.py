@@ -141,13 +141,40 @@ class ConvBlock(nn.Module):
         return inner + self.shortcut(h)
 
 
+class Clock(nn.Module):
+    """Time as an encoder reads it: the share of the training times below t.
+
+    All of [0, 1] is then trained on alike, and times outside of the training
+    times are read as the first or the last of them.
+
+    Parameters
+    ----------
+    quantiles : Tensor of shape (n_quantiles,)
+        The ``(i - 1/2) / n_quantiles`` quantiles of the training times.
+    """
+
+    quantiles: Tensor
+
+    def __init__(self, quantiles: Tensor):
+        super().__init__()
+        self.register_buffer("quantiles", quantiles.float(), persistent=False)
+
+    def forward(self, t: Tensor) -> Tensor:
+        n = len(self.quantiles)
+        i = (self.quantiles < t[:, None]).sum(1).clamp(1, n - 1)
+        before, after = self.quantiles[i - 1], self.quantiles[i]
+        passed = ((t - before) / (after - before).clamp(min=1e-9)).clamp(0, 1)
+        return (i - 0.5 + passed) / n
+
+
 class CurveHead(nn.Module):
-    """Reads a code, or a curve of codes over t, off features of several stages.
+    """Reads a code, or a curve of codes over time, off features of several stages.
 
     Each stage contributes `n_basis` basis codes, linear in its features. A
-    static code is their sum. A code at time t is their sum with weights g(t),
-    one per basis code and component: t chooses among features of different
-    scale, and the basis codes are computed once for any number of times.
+    static code is their sum. A code at time t is their sum with weights, one
+    per basis code and component, that are cosine series of the time that the
+    clock shows: time chooses among features of different scale, and the basis
+    codes are computed once for any number of times.
 
     Parameters
     ----------
@@ -155,26 +182,29 @@ class CurveHead(nn.Module):
         Number of features ``(n, width)`` of each stage.
     n_outputs : int
         Length of the code.
-    time_conditioned : bool
-        Whether the code depends on t.
+    clock : Clock or None
+        How t is read; None for a code that does not depend on it.
     """
 
-    def __init__(self, stage_widths, n_outputs, time_conditioned, n_basis=4):
+    def __init__(self, stage_widths, n_outputs, clock, n_basis=4, n_waves=8):
         super().__init__()
-        n_basis = n_basis if time_conditioned else 1
+        n_basis = 1 if clock is None else n_basis
+        self.n_basis, self.n_waves, self.clock = n_basis, n_waves, clock
         self.shape = (-1, n_basis * len(stage_widths), n_outputs)
         self.readouts = nn.ModuleList(
             Linear(width, n_basis * n_outputs) for width in stage_widths
         )
-        if time_conditioned:
-            self.time = TimeEmbedding(64)
-            self.gate = Linear(64, self.shape[1] * n_outputs)
+        if clock is not None:
+            self.gate = Linear(n_waves, self.shape[1] * n_outputs)
 
     @torch.no_grad()
     def initialize(self, stage: Tensor, changes: Tensor, generator) -> None:
         """Start as the components of the first stage that views change least.
 
-        What the other stages add starts at zero.
+        A curve starts as a cosine series whose constant term are the first
+        `n_outputs` components, the term ``cos(pi u)`` the next, and so on: the
+        codes at n_basis midpoints hold as many different components. What the
+        other stages add starts at zero.
 
         Parameters
         ----------
@@ -184,17 +214,17 @@ class CurveHead(nn.Module):
             Differences of the stages of two views, divided by the root of 2.
         generator : torch.Generator
         """
-        n_outputs = self.shape[-1]
         for readout in self.readouts.parameters():
             readout.zero_()
         weight, bias = self.readouts[0].parameters()
         mean, maps = stable_components(stage, changes, len(bias), generator)
         weight[: maps.shape[1]] = maps.T
         bias.copy_(-weight @ mean)
-        if hasattr(self, "gate"):  # at first all times read the first components
-            self.gate.weight[: len(bias)] = 0
-            self.gate.bias[: len(bias)] = 0
-            self.gate.bias[:n_outputs] = 1
+        if self.clock is not None:
+            series = torch.eye(self.n_basis, 1 + self.n_waves, device=bias.device)
+            series = series.repeat_interleave(self.shape[-1], 0)
+            self.gate.bias[: len(bias)] = series[:, 0]
+            self.gate.weight[: len(bias)] = series[:, 1:]
 
     def basis(self, stages: list[Tensor]) -> Tensor:
         """Basis codes ``(n, n_stages * n_basis, n_outputs)``."""
@@ -205,4 +235,6 @@ class CurveHead(nn.Module):
         """Codes ``(n, n_outputs)`` at times `t` of shape ``(n,)`` or ``(1,)``."""
         if t is None:
             return basis.sum(1)
-        return (basis * self.gate(F.silu(self.time(t))).view(self.shape)).sum(1)
+        k = torch.arange(1, self.n_waves + 1, device=t.device)
+        waves = torch.cos(math.pi * k * self.clock(t)[:, None])
+        return (basis * self.gate(waves).view(self.shape)).sum(1)

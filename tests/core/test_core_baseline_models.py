@@ -32,7 +32,7 @@ def make(model, shape=(6,), time_conditioned=False, augment=None, **own):
     built = model(
         data_shape=shape,
         n_components=3,
-        encoder=partial(LateEncoder, MLPBackbone),
+        encoder=partial(LateEncoder, MLPBackbone, torch.linspace(0, 1, 11)),
         time_conditioned=time_conditioned,
         times=Uniform(VE()),
         augment=augment,

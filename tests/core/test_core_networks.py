@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import nn
 
+from diffrep.core.closed_form import stable_components
 from diffrep.core.encoders import (
     ConvBackbone,
     FullEncoder,
@@ -14,17 +15,18 @@ from diffrep.core.encoders import (
     WideResNetBackbone,
     class_encoder,
 )
-from diffrep.core.layers import Conv2d, Linear, draw_weights
+from diffrep.core.layers import Clock, Conv2d, CurveHead, Linear, draw_weights
 from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork, UNet
 from diffrep.core.sde import VE
 from diffrep.core.spaces import DataSpace, PrincipalSpace
-from diffrep.core.time_sampling import Uniform
+from diffrep.core.time_sampling import HighNoise, Uniform
 
 BACKBONES = [MLPBackbone, ConvBackbone, partial(WideResNetBackbone, n_blocks=1)]
 ENCODERS = [LateEncoder, FullEncoder]
-MLP_ENCODER = partial(LateEncoder, MLPBackbone)
+QUANTILES = torch.linspace(0, 1, 11)
+MLP_ENCODER = partial(LateEncoder, MLPBackbone, QUANTILES)
 IMAGE = (3, 8, 8)
 
 
@@ -73,7 +75,9 @@ def gradients(model, n=16):
 def test_every_parameter_receives_a_gradient(
     model, backbone, encoder, time_conditioned, score_network
 ):
-    built = make(model, partial(encoder, backbone), score_network, time_conditioned)
+    built = make(
+        model, partial(encoder, backbone, QUANTILES), score_network, time_conditioned
+    )
     for name, gradient in gradients(built).items():
         assert gradient is not None, name
         assert gradient.isfinite().all(), name
@@ -93,7 +97,7 @@ def test_dropped_codes_train_no_encoder_and_kept_ones_no_null_code():
 
 @pytest.mark.parametrize("backbone", BACKBONES)
 def test_trunk_and_head_are_the_forward(backbone):
-    encoder = make(encoder=partial(LateEncoder, backbone)).encoder
+    encoder = make(encoder=partial(LateEncoder, backbone, QUANTILES)).encoder
     x, t = torch.randn(6, *IMAGE, generator=rng(1)), torch.linspace(0, 1, 6)
     h = encoder.trunk(x)
     torch.testing.assert_close(encoder.head(h, t), encoder(x, t))
@@ -103,7 +107,7 @@ def test_trunk_and_head_are_the_forward(backbone):
 
 @pytest.mark.parametrize("encoder", ENCODERS)
 def test_curve_stacks_single_codes_that_differ(encoder):
-    model = make(encoder=partial(encoder, ConvBackbone))
+    model = make(encoder=partial(encoder, ConvBackbone, QUANTILES))
     x, times = torch.randn(4, *IMAGE, generator=rng(1)), torch.tensor([0.1, 0.5, 0.9])
     curve = model.curve(x, times)
     assert curve.shape == (4, 3, 5)
@@ -126,17 +130,15 @@ def test_variational_code_is_the_mean():
 @pytest.mark.parametrize("shape", [(1, 5, 7), (3, 11, 9), (1, 8, 8), (1, 3, 3)])
 @pytest.mark.parametrize("score_network", [MLPScoreNetwork, UNet])
 def test_images_of_odd_sides(shape, score_network):
-    model = make(
-        encoder=partial(LateEncoder, ConvBackbone), score_network=score_network,
-        shape=shape,
-    )  # fmt: skip
+    encoder = partial(LateEncoder, ConvBackbone, QUANTILES)
+    model = make(encoder=encoder, score_network=score_network, shape=shape)
     x = torch.randn(2, *shape, generator=rng(1))
     model.check_shapes(x, x)
     assert torch.isfinite(model(x, x, rng())["denoising"])
 
 
 def test_class_encoder_codes_classes():
-    model = make(encoder=partial(class_encoder, 3), time_conditioned=False)
+    model = make(encoder=partial(class_encoder, 3, QUANTILES), time_conditioned=False)
     y = torch.tensor([2, 0, 2])
     codes = model.curve(y, torch.tensor([0.0]))[:, 0]
     assert torch.equal(codes[0], codes[2])
@@ -203,3 +205,42 @@ def test_kl_is_per_coordinate_of_the_space_as_the_error_is():
     prior = torch.distributions.Normal(0.0, 1.0)
     kl = torch.distributions.kl_divergence(posterior, prior).sum(1).mean()
     assert model(x, x, rng(2))["kl"].item() == pytest.approx(0.01 * kl.item() / 128)
+
+
+def test_clock_reads_the_share_of_training_times_before_t():
+    times = HighNoise(VE())
+    clock = Clock(times.ppf((torch.arange(64) + 0.5) / 64))
+    u = torch.linspace(0.01, 0.99, 50)
+    torch.testing.assert_close(clock(times.ppf(u)), u, atol=0.005, rtol=0)
+    ends = clock(torch.tensor([-1.0, 0.0, 1.0, 2.0]))  # not trained on: the nearest
+    torch.testing.assert_close(ends, torch.tensor([1, 1, 127, 127]) / 128)
+    one = Clock(torch.full((64,), 0.3))(torch.tensor([0.0, 0.3, 1.0]))
+    assert ((one >= 0) & (one <= 1)).all()
+
+
+def test_curve_starts_as_a_cosine_series_of_components():
+    X = torch.randn(500, 40, generator=rng()) * 0.9 ** torch.arange(40)
+    head = CurveHead([40, 7], 5, Clock(QUANTILES))
+    draw_weights(head, rng())
+    head.initialize(X, torch.zeros_like(X), rng())
+    stages = [X, torch.randn(500, 7, generator=rng())]
+    mean, maps = stable_components(X, torch.zeros_like(X), 20, rng())
+    terms = ((X - mean) @ maps).view(500, 4, 5)
+    for t in (0.1, 0.5, 0.8):
+        waves = torch.cos(torch.pi * torch.arange(4) * head.clock(torch.tensor([t])))
+        expected = torch.einsum("nkc,k->nc", terms, waves)
+        found = head(head.basis(stages), torch.tensor([t]))
+        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_features", [3, 40])
+def test_every_basis_code_learns_from_the_first_step(n_features):
+    # also those that start at zero, for which the features do not suffice
+    X = torch.randn(50, n_features, generator=rng())
+    head = CurveHead([n_features], 5, Clock(QUANTILES))
+    draw_weights(head, rng())
+    head.initialize(X, torch.zeros_like(X), rng())
+    target = torch.randn(50, 5, generator=rng(1))
+    codes = head(head.basis([X]), torch.linspace(0, 1, 50))
+    (codes - target).square().sum().backward()
+    assert (head.readouts[0].weight.grad.abs().amax(1) > 0).all()
