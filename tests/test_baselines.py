@@ -84,9 +84,10 @@ def test_code_of_a_row_depends_on_that_row_alone(estimator, image_shape, table):
 @ALL
 def test_classifier_on_codes_knows_digits(estimator, digits):
     X, y = digits
-    rep = quick(estimator, image_shape=(1, 8, 8)).set_params(n_components=32)
+    rep = quick(estimator, image_shape=(1, 8, 8))
+    rep.set_params(n_components=128 if estimator is DenoiserFeatures else 32)
     if estimator is not RandomEncoderRepresentation:
-        rep.set_params(max_epochs=15)
+        rep.set_params(max_epochs=5)
     pipe = make_pipeline(rep, StandardScaler(), LogisticRegression(max_iter=2000))
     assert pipe.fit(X[:300], y[:300]).score(X[300:], y[300:]) > 0.6  # chance is 0.1
 
