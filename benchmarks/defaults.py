@@ -10,7 +10,6 @@ over splits, and CPU seconds of a fit on one thread.
 import argparse
 from functools import partial
 
-import scipy.stats
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
 from sklearn.pipeline import make_pipeline
@@ -27,34 +26,39 @@ VDRL = VariationalDiffusionRepresentation
 
 CHANGES = {
     "defaults": {},
+    "noise_space='pca'": {"noise_space": "pca"},
+    "noise_space='data'": {"noise_space": "data"},
     "augment=None": {"augment": None},
+    "init='random'": {"init": "random"},
     "time_sampling='uniform'": {"time_sampling": "uniform"},
     "time_sampling='high_noise'": {"time_sampling": "high_noise"},
-    "time_sampling=beta(3, 1)": {"time_sampling": scipy.stats.beta(3, 1)},
+    "time_sampling=1.0": {"time_sampling": 1.0},
     "sde='vp'": {"sde": "vp"},
     "sde='subvp'": {"sde": "subvp"},
     "preconditioning='none'": {"preconditioning": "none"},
-    "code_dropout=0": {"code_dropout": 0.0},
+    "code_dropout=0.1": {"code_dropout": 0.1},
     "l1_weight=0": {"l1_weight": 0.0},
     "l1_weight=0.1": {"l1_weight": 0.1},
     "lr=1e-3": {"lr": 1e-3},
     "lr=6e-3": {"lr": 6e-3},
     "batch_size=128": {"batch_size": 128},
-    "n_components=16": {"n_components": 16},
+    "max_epochs=80": {"max_epochs": 80},
+    "max_epochs=320": {"max_epochs": 320},
     "n_components=32": {"n_components": 32},
-    "n_components=128": {"n_components": 128},
+    "n_components=64": {"n_components": 64},
     "encoder='mlp'": {"encoder": "mlp"},
     "t_grid=1": {"t_grid": 1},
     "t_grid=4": {"t_grid": 4},
     "t_grid=4, time_conditioning='full'": {"t_grid": 4, "time_conditioning": "full"},
 }
-KL_WEIGHTS = [0.001, 0.003, 0.01, 0.1]
+KL_WEIGHTS = [0.001, 0.01, 0.1]
 VIEWS = {
     "no views": None,
-    "features replaced, share .3 (default)": corrupt_features,
+    "noise, std 0.5": partial(gaussian_noise, std=0.5),
+    "noise, std 1 (default)": gaussian_noise,
+    "noise, std 2": partial(gaussian_noise, std=2.0),
+    "features replaced, share .3": corrupt_features,
     "features replaced, share .6": partial(corrupt_features, share=0.6),
-    "noise, std .5": gaussian_noise,
-    "noise, std 1": partial(gaussian_noise, std=1.0),
 }
 
 IMAGES = {
@@ -68,6 +72,8 @@ TABLES = {
     "raw": StandardScaler(),
     "PCA": make_pipeline(StandardScaler(), PCA(16)),
     **{name: DRL(augment=view) for name, view in VIEWS.items()},
+    "n_components=32": DRL(32),
+    "n_components=64": DRL(64),
     "VDRL": VDRL(),
 }
 TASKS = {

@@ -171,12 +171,13 @@ class DiffusionRepresentation(_BaseDiffusion):
         an ``nn.Module`` of your own with forward ``(x_t, t, z)``, for x_t of
         the shape of `noise_space`.
     noise_space : {"auto", "responses", "pca", "data"}, default="auto"
-        What noise is added to. "responses", for images: the first 512
-        principal components of what small fixed filters, whitened patches,
-        answer to an image. "pca": the first 128 principal components of the
-        data. Both are whitened halfway. "data": the data themselves. "auto" is
-        "data" unless ``score_network="mlp"``; then it is "responses" for
-        images, "pca" for tables.
+        What noise is added to. "responses", for images: the principal
+        components of what small fixed filters, whitened patches, answer to an
+        image, the first 512 or as many as there are pixels. "pca": the first
+        128 principal components of the data. Both are whitened halfway.
+        "data": the data themselves. "auto" is "data" unless
+        ``score_network="mlp"``; then it is "responses" for images, "pca" for
+        tables.
     time_conditioning : {"late", "full"}, default="late"
         How t enters the built-in encoders: "late" chooses among features of
         several scales, so that 16 codes cost hardly more than one; "full"
@@ -196,17 +197,18 @@ class DiffusionRepresentation(_BaseDiffusion):
         Random views: the encoder is shown a view of the row that is denoised.
         "image" are small affine maps, "photo" crops, mirrors, recolours and
         blurs, "table" replaces features by those of other rows, "gaussian"
-        adds noise; "auto" is "photo" for images of three channels, "image" for
-        others, "table" for tables. A callable ``(x, generator)`` maps a batch
-        ``(n, *data_shape)`` of standardised data to another. After training
-        `transform` reads codes through a linear map that gives less weight to
-        what views of one row change; None reads them as they are.
+        adds noise of standard deviation 1; "auto" is "photo" for images of
+        three channels, "image" for others, "gaussian" for tables. A callable
+        ``(x, generator)`` maps a batch ``(n, *data_shape)`` of standardised
+        data to another. After training `transform` reads codes through a
+        linear map that gives less weight to what views of one row change; None
+        reads them as they are.
     l1_weight : float, default=1e-3
         Weight of the mean absolute value of the code against the mean squared
         error of a coordinate.
-    code_dropout : float, default=0.1
+    code_dropout : float, default=0.0
         Share of rows that are denoised with a learned null code instead of
-        theirs; 1.0 is unconditional score matching.
+        theirs, as guidance needs it; 1.0 is unconditional score matching.
     max_epochs : int or "auto", default="auto"
         "auto" trains about 800 steps, at least 10 and at most 500 epochs.
     batch_size : int, default=256
@@ -299,7 +301,7 @@ class DiffusionRepresentation(_BaseDiffusion):
         time_sampling="log_normal",
         augment="auto",
         l1_weight=1e-3,
-        code_dropout=0.1,
+        code_dropout=0.0,
         max_epochs="auto",
         batch_size=256,
         lr=3e-3,
@@ -413,7 +415,7 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
         time_sampling="log_normal",
         augment="auto",
         kl_weight=0.003,
-        code_dropout=0.1,
+        code_dropout=0.0,
         max_epochs="auto",
         batch_size=256,
         lr=3e-3,

@@ -406,7 +406,7 @@ def test_fits_in_threads_do_not_disturb_each_other(table):
 @pytest.mark.parametrize(
     ("image_shape", "name"),
     [
-        (None, "table"),
+        (None, "gaussian"),
         ((3, 4, 4), "photo"),
         ((1, 6, 8), "image"),
         ((2, 4, 6), "image"),

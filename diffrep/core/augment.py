@@ -202,7 +202,7 @@ def cutout(x: Tensor, generator: torch.Generator, largest: float = 0.5) -> Tenso
     return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
 
 
-def gaussian_noise(x: Tensor, generator: torch.Generator, std: float = 0.5) -> Tensor:
+def gaussian_noise(x: Tensor, generator: torch.Generator, std: float = 1.0) -> Tensor:
     """Add noise of standard deviation `std`, in units of standardised data."""
     noise = torch.randn(x.shape, generator=generator, device=x.device)
     return x + std * noise

@@ -17,7 +17,7 @@ from diffrep.core.filters import FilterBank
 __all__ = ["SPACES", "DataSpace", "PrincipalSpace", "ResponseSpace"]
 
 #: Largest number of principal components that noise is added to: of the data,
-#: and of responses to filters.
+#: and of responses to filters, of which there are never more than pixels.
 N_DIRECTIONS = 128
 N_RESPONSE_DIRECTIONS = 512
 
@@ -115,9 +115,10 @@ class ResponseSpace(nn.Module):
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.filters = FilterBank(image_shape).requires_grad_(False)
-        self.components = PrincipalSpace((self.filters.width,), N_RESPONSE_DIRECTIONS)
-        self.shape = self.components.shape
         n_features = math.prod(image_shape)
+        n_directions = min(n_features, N_RESPONSE_DIRECTIONS)
+        self.components = PrincipalSpace((self.filters.width,), n_directions)
+        self.shape = self.components.shape
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("images", torch.zeros(*self.shape, n_features))
 

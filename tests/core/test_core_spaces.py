@@ -113,7 +113,7 @@ def test_responses_have_uncorrelated_components_of_mean_variance_one():
     space = ResponseSpace((1, 12, 12))
     space.initialize(X, rng())
     points = space(X)
-    assert points.shape == (2000, *space.shape)
+    assert points.shape == (2000, *space.shape) == (2000, 144)
     assert float(points.var(0, correction=0).mean()) == pytest.approx(1, abs=1e-3)
     # Correlations against the largest: the last components are found by iteration.
     covariance = np.cov(points.T)
