@@ -45,8 +45,8 @@ def principal_components(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean of rows, and the directions in which they vary most.
 
-    By subspace iteration from a random start of twice the size, which is exact
-    if that is the number of features, or of rows.
+    By subspace iteration from a random start of twice the size, exactly if that
+    is no less than the number of features, or of rows.
 
     Parameters
     ----------
@@ -75,11 +75,12 @@ def principal_components(
     X = X - mean
     n_features = X.shape[1]
     size = min(n_features, 2 * n_components)
-    Q = torch.randn(n_features, size, generator=generator, device=X.device)
-    Q, _ = torch.linalg.qr(Q)
-    for _ in range(n_iter if size < n_features else 0):
-        Q, _ = torch.linalg.qr(X.T @ (X @ Q))
-    reduced = X @ Q
+    Q, reduced = torch.eye(n_features, device=X.device), X
+    if size < n_features:
+        Q = torch.randn(n_features, size, generator=generator, device=X.device)
+        for _ in range(n_iter):
+            Q, _ = torch.linalg.qr(X.T @ (X @ Q))
+        reduced = X @ Q
     variances, V = torch.linalg.eigh(reduced.T @ reduced / len(X))
     k = min(n_components, n_features)
     directions = _signed((Q @ V[:, -k:]).flip(1))
