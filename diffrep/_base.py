@@ -184,8 +184,9 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
     def partial_fit(self, X, y=None):
         """Train one epoch on some rows, at a constant learning rate.
 
-        The first call fixes the standardisation of the data and the seed. No
-        rows are held out, whatever `early_stopping` says.
+        The first call fixes the standardisation of the data and the seed; how
+        codes are read is fitted to the rows of each call anew. No rows are
+        held out, whatever `early_stopping` says.
 
         Parameters
         ----------

@@ -329,6 +329,7 @@ class SimCLRRepresentation(_Baseline):
         **BaseRepresentation._parameter_constraints,
         "encoder": [StrOptions({"auto", *BACKBONES}), callable],
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), callable],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],  # others to repel
         "temperature": [Interval(Real, 0, None, closed="neither")],
     }
 

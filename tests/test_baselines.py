@@ -236,12 +236,14 @@ def test_codes_of_classes_reconstruct_their_means(estimator):
         rep.score(X)
 
 
-def test_contrast_needs_views(table):
+def test_contrast_needs_views_and_other_rows(table):
     X, y = table
     with pytest.raises(ValueError, match=r"'augment' parameter of SimCLR.*Got None"):
         SimCLRRepresentation(augment=None).fit(X)
     with pytest.raises(ValueError, match=r"'encoder' parameter of SimCLR.*Got 'class'"):
         SimCLRRepresentation(encoder="class").fit(X, y)
+    with pytest.raises(ValueError, match=r"'batch_size' parameter of SimCLR.*Got 1"):
+        SimCLRRepresentation(batch_size=1).fit(X)
 
 
 def test_contrast_brings_views_of_a_row_together(digits):

@@ -264,3 +264,13 @@ def test_constant_rows_can_be_fitted(noise_space, image_shape):
     ).fit(X)
     assert np.isfinite(rep.transform(X)).all()
     assert np.isfinite(rep.score(X))
+
+
+@pytest.mark.parametrize("image_shape", [(1, 1, 16), (1, 16, 1), (3, 1, 5)])
+def test_lines_of_pixels_have_filters_too(image_shape):
+    n_features = int(np.prod(image_shape))
+    X = np.random.default_rng(0).normal(size=(60, n_features))
+    rep = at_the_start(DiffusionRepresentation, 2, image_shape=image_shape).fit(X)
+    assert np.allclose(rep.transform(X).std(axis=0), 1, atol=0.5)
+    points = rep.net_.module_.space(torch.from_numpy(X).float().view(-1, *image_shape))
+    assert float(points.var(0).mean()) == pytest.approx(1, abs=0.1)
