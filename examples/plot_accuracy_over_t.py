@@ -53,7 +53,7 @@ results = {
 # of little noise; they are ahead of the autoencoder by less than a point, which one
 # split cannot tell from chance. On the right, how alike the codes at two times are:
 # linear CKA is 1 for codes that differ by a rotation and a scale only. Almost all
-# training times lie between 0.2 and 0.9; beyond, codes are those of the nearest of them.
+# training times lie between 0.2 and 0.9; beyond, codes are those of the nearest one.
 times = np.linspace(0, 1, 11)
 similarity = code_similarity(representations["DRL"], X_test, times)
 
