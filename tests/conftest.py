@@ -25,6 +25,7 @@ def pytest_configure(config):
 def global_generators_untouched():
     """No test may read or move the global generators of torch and numpy."""
     torch_state = torch.get_rng_state()
+    # NPY002 forbids numpy's global generator, which is what is watched here.
     numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
     yield
     assert torch.equal(torch.get_rng_state(), torch_state)

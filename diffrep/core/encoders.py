@@ -126,13 +126,14 @@ class FullEncoder(_BackboneEncoder):
 
     def __init__(self, backbone, quantiles, data_shape, n_outputs, time_conditioned):
         super().__init__()
-        self.clock = Clock(quantiles)
-        self.time = TimeEmbedding(CONDITION_WIDTH) if time_conditioned else None
+        self.time = None
+        if time_conditioned:
+            self.time = nn.Sequential(Clock(quantiles), TimeEmbedding(CONDITION_WIDTH))
         self.backbone = backbone(data_shape, CONDITION_WIDTH * time_conditioned)
         self.head = CurveHead(self.backbone.stage_widths, n_outputs, None)
 
     def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
-        condition = None if self.time is None else F.silu(self.time(self.clock(t)))
+        condition = None if self.time is None else F.silu(self.time(t))
         return self.head(self.head.basis(self.backbone(x, condition)))
 
     def first_stage(self, x: Tensor) -> Tensor:

@@ -132,8 +132,9 @@ class ResponseSpace(nn.Module):
     def initialize(self, X: Tensor, generator: torch.Generator) -> None:
         """Fit filters, components and the inverse to images `X`."""
         self.filters.initialize(X, generator)
-        self.components.initialize(in_blocks(self.filters, X), generator)
-        points, x = in_blocks(self, X), X.flatten(1)
+        responses, x = in_blocks(self.filters, X), X.flatten(1)
+        self.components.initialize(responses, generator)
+        points = self.components(responses)
         self.mean.copy_(x.mean(0))
         # Components do not correlate: each has a regression of its own.
         variances = points.square().mean(0)[:, None].clamp(min=1e-6)
