@@ -140,6 +140,9 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
     def _times(self):
         """Density of the training times, a `TimeSampling`."""
 
+    def _warn_of_collapse(self, X, y):
+        """Warn if the codes of rows are worth next to nothing, where that is known."""
+
     @fit_context(prefer_skip_nested_validation=True)
     @restored_on_error
     def fit(self, X, y=None):
@@ -167,16 +170,14 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         """
         continued = self.warm_start and hasattr(self, "net_")
         X, y = self._check_fit_data(X, y, reset=not continued)
-        n_batches = -(-len(X) // self.batch_size)
-        n_epochs = self.max_epochs
-        if n_epochs == "auto":
-            n_epochs = int(np.clip(-(-N_STEPS // n_batches), *EPOCHS))
         if continued:
             self.net_ = copy.deepcopy(self.net_)
         else:
             self._build(X, y)
-        self.net_.set_schedule(n_epochs * n_batches)
+        self.net_.module_.times = self._times()
+        n_epochs = self._schedule(len(X), self.max_epochs)
         self._train(X, y, n_epochs, self.early_stopping)
+        self._warn_of_collapse(X, y)
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
@@ -202,6 +203,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         X, y = self._check_fit_data(X, y, reset=first)
         if first:
             self._build(X, y)
+        self.net_.module_.times = self._times()
         if self.net_.n_steps_ is not None:
             self.net_.set_schedule(None)
         self._train(X, y, n_epochs=1)
@@ -383,6 +385,15 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         model.eval()
         with torch.no_grad():
             model.check_shapes(x0[:2], seen[:2])
+
+    def _schedule(self, n_rows, max_epochs):
+        """Let the learning rate fall over the epochs to come; return their number."""
+        n_batches = -(-n_rows // self.batch_size)
+        n_epochs = max_epochs
+        if n_epochs == "auto":
+            n_epochs = int(np.clip(-(-N_STEPS // n_batches), *EPOCHS))
+        self.net_.set_schedule(n_epochs * n_batches)
+        return n_epochs
 
     def _train(self, X, y, n_epochs, early_stopping=False):
         """Train `net_` on for some epochs; set `history_` and `n_iter_`."""

@@ -9,7 +9,12 @@ import numpy as np
 from sklearn.base import _fit_context as fit_context
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state, gen_batches
-from sklearn.utils._param_validation import HasMethods, Interval, StrOptions
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    validate_params,
+)
 from sklearn.utils.validation import (
     _check_feature_names_in as check_feature_names_in,
 )
@@ -27,6 +32,7 @@ __all__ = [
     "fit_context",
     "restored_on_error",
     "row_statistics",
+    "validate_params",
 ]
 
 CHUNK = 8192

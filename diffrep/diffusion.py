@@ -3,135 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from numbers import Real
+from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.utils import gen_batches
 from sklearn.utils.validation import check_is_fitted
 
-from diffrep._base import BaseRepresentation
-from diffrep._parts import (
-    NOISE_CONSTRAINTS,
-    noise_process,
-    score_network_factory,
-    space_class,
-    time_density,
-)
-from diffrep._validation import (
-    Interval,
-    StrOptions,
-    check_rows,
-)
+from diffrep._base_diffusion import BaseDiffusion
+from diffrep._validation import Interval, draw_seed, validate_params
 from diffrep.core.device import Stream, generator
 from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
-from diffrep.core.objectives import collapse_limit, squared_error
-from diffrep.core.preconditioning import PRECONDITIONINGS
-from diffrep.core.score_networks import SCORE_NETWORKS
-from diffrep.core.spaces import SPACES
+from diffrep.core.objectives import collapse_limit
 from diffrep.exceptions import CodeCollapseWarning
 
 __all__ = ["DiffusionRepresentation", "VariationalDiffusionRepresentation"]
 
-#: Noise-to-signal ratios sigma / alpha at which `score` denoises.
-SCORE_RATIOS = np.geomspace(0.1, 10, 8, dtype=np.float32)
-SCORE_BATCH = 256
 
-
-class _BaseDiffusion(BaseRepresentation):
-    """What DRL and VDRL share: noise, score network, score."""
-
-    _parameter_constraints: dict = {
-        **BaseRepresentation._parameter_constraints,
-        "score_network": [StrOptions(set(SCORE_NETWORKS)), callable],
-        "noise_space": [StrOptions({"auto", *SPACES})],
-        **NOISE_CONSTRAINTS,
-        "preconditioning": [StrOptions(set(PRECONDITIONINGS))],
-        "code_dropout": [Interval(Real, 0, 1, closed="both")],
-    }
-
-    def __init__(
-        self,
-        n_components,
-        *,
-        score_network,
-        noise_space,
-        sde,
-        preconditioning,
-        time_sampling,
-        code_dropout,
-        **shared,
-    ):
-        super().__init__(n_components, **shared)
-        self.score_network = score_network
-        self.noise_space = noise_space
-        self.sde = sde
-        self.preconditioning = preconditioning
-        self.time_sampling = time_sampling
-        self.code_dropout = code_dropout
-
-    def score(self, X, y=None):
-        """How well rows are denoised with their codes; higher is better.
-
-        The mean squared error of the estimate of x0 in `noise_space`, where
-        the mean variance is 1, negated, over eight signal-to-noise ratios from
-        100 to 0.01 with fixed noise. For one `noise_space` it is the same
-        measure whatever `sde`, `preconditioning`, `time_sampling` and
-        `augment`, so that searches can compare these. It favours more
-        components and says little about downstream accuracy.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        y : array-like of shape (n,), optional
-            Ignored, except with ``encoder="class"``.
-
-        Returns
-        -------
-        score : float
-            Between minus infinity and 0; about -0.5 for white noise denoised
-            without a code.
-        """
-        check_is_fitted(self)
-        X = check_rows(self, X, reset=False)
-        rows, model = self._rows(X, self._class_numbers(X, y)), self.net_.module_
-        draws = generator(0, Stream.SCORE, device=self.net_.device)
-        times = model.sde.time_at(torch.tensor(SCORE_RATIOS, device=self.net_.device))
-        total = 0.0
-        with torch.inference_mode(), self.net_.autocast():
-            for batch in gen_batches(len(X), SCORE_BATCH):
-                x0, seen = rows[batch]
-                x0 = model.space(x0)
-                eps = torch.randn(x0.shape, generator=draws, device=x0.device)
-                curves = model.curve(seen, times).expand(-1, len(times), -1)
-                for t, z in zip(times, curves.unbind(1), strict=True):
-                    t = t.expand(len(x0))
-                    alpha, sigma = model.alpha_sigma(t, x0)
-                    x0hat = model.denoised(alpha * x0 + sigma * eps, t, z)
-                    total += float(squared_error(x0hat, x0).sum())
-        return -total / (len(X) * len(times))
-
-    def _times(self):
-        return time_density(self.time_sampling, noise_process(self.sde))
-
-    def _builds_own_networks(self):
-        return super()._builds_own_networks() or callable(self.score_network)
-
-    def _diffusion_arguments(self, data_shape):
-        """Arguments of a diffusion model but for the weight of its penalty."""
-        space = space_class(self.noise_space, self.score_network, data_shape)
-        return {
-            "space": space,
-            "score_network": score_network_factory(
-                self.score_network, space, data_shape
-            ),
-            "sde": noise_process(self.sde),
-            "preconditioning": PRECONDITIONINGS[self.preconditioning],
-            "code_dropout": self.code_dropout,
-        }
-
-
-class DiffusionRepresentation(_BaseDiffusion):
+class DiffusionRepresentation(BaseDiffusion):
     """Codes from denoising: diffusion based representation learning (DRL).
 
     An encoder and a score network are trained together to denoise
@@ -209,6 +97,12 @@ class DiffusionRepresentation(_BaseDiffusion):
     code_dropout : float, default=0.0
         Share of rows that are denoised with a learned null code instead of
         theirs, as guidance needs it; 1.0 is unconditional score matching.
+    mixup : bool, default=False
+        Whether the encoder is shown a random mixture of the row and another
+        one; the larger the share of the row, the more its error counts.
+    reconstruction_weight : float, default=0.0
+        Weight of the mean squared error of a decoder of the code alone, which
+        is trained besides the score network.
     max_epochs : int or "auto", default="auto"
         "auto" trains about 800 steps, at least 10 and at most 500 epochs.
     batch_size : int, default=256
@@ -281,7 +175,7 @@ class DiffusionRepresentation(_BaseDiffusion):
     """
 
     _parameter_constraints: dict = {
-        **_BaseDiffusion._parameter_constraints,
+        **BaseDiffusion._parameter_constraints,
         "l1_weight": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -302,6 +196,8 @@ class DiffusionRepresentation(_BaseDiffusion):
         augment="auto",
         l1_weight=1e-3,
         code_dropout=0.0,
+        mixup=False,
+        reconstruction_weight=0.0,
         max_epochs="auto",
         batch_size=256,
         lr=3e-3,
@@ -329,6 +225,8 @@ class DiffusionRepresentation(_BaseDiffusion):
             time_sampling=time_sampling,
             augment=augment,
             code_dropout=code_dropout,
+            mixup=mixup,
+            reconstruction_weight=reconstruction_weight,
             max_epochs=max_epochs,
             batch_size=batch_size,
             lr=lr,
@@ -349,7 +247,7 @@ class DiffusionRepresentation(_BaseDiffusion):
         return DiffusionModel, {**arguments, "penalty_weight": self.l1_weight}
 
 
-class VariationalDiffusionRepresentation(_BaseDiffusion):
+class VariationalDiffusionRepresentation(BaseDiffusion):
     """Codes from denoising with a probabilistic encoder (VDRL).
 
     As :class:`DiffusionRepresentation`, but the encoder gives mean and variance
@@ -395,7 +293,7 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
     """
 
     _parameter_constraints: dict = {
-        **_BaseDiffusion._parameter_constraints,
+        **BaseDiffusion._parameter_constraints,
         "kl_weight": [Interval(Real, 0, None, closed="left")],
     }
 
@@ -416,6 +314,8 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
         augment="auto",
         kl_weight=0.003,
         code_dropout=0.0,
+        mixup=False,
+        reconstruction_weight=0.0,
         max_epochs="auto",
         batch_size=256,
         lr=3e-3,
@@ -443,6 +343,8 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
             time_sampling=time_sampling,
             augment=augment,
             code_dropout=code_dropout,
+            mixup=mixup,
+            reconstruction_weight=reconstruction_weight,
             max_epochs=max_epochs,
             batch_size=batch_size,
             lr=lr,
@@ -476,3 +378,35 @@ class VariationalDiffusionRepresentation(_BaseDiffusion):
         )
         weight = self.kl_weight * limit
         return VariationalDiffusionModel, {**arguments, "penalty_weight": weight}
+
+    @validate_params(
+        {
+            "n_samples": [Interval(Integral, 1, None, closed="left")],
+            "random_state": ["random_state"],
+        },
+        prefer_skip_nested_validation=True,
+    )
+    def sample_codes(self, n_samples=1, *, random_state=None):
+        """Draw codes from the prior N(0, I), to sample rows without any at hand.
+
+        Rows have such codes only as far as `kl_weight` made them: the smaller
+        it is, the further the codes of rows are from the prior.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState instance or None, default=None
+
+        Returns
+        -------
+        codes : ndarray of shape (n_samples, n_columns)
+            float32, as `transform` gives them; time-stacked ones repeat one
+            draw at every time.
+        """
+        check_is_fitted(self)
+        model = self.net_.module_
+        draws = generator(draw_seed(random_state), Stream.SAMPLE)
+        z = torch.randn(n_samples, model.n_components, generator=draws)
+        with torch.inference_mode():
+            codes = model.read(z.to(self.net_.device)).cpu().numpy()
+        return np.tile(codes, len(self._read_times()))

@@ -14,7 +14,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder
 
 from diffrep import DiffusionRepresentation
-from diffrep._probing import draw_labelled
 from diffrep.evaluation import (
     accuracy_over_splits,
     accuracy_table,
@@ -24,6 +23,7 @@ from diffrep.evaluation import (
     paired_difference,
     probe_over_time,
 )
+from diffrep.evaluation._probing import draw_labelled
 
 IDENTITY = FunctionTransformer()
 

@@ -100,6 +100,8 @@ OTHER_VALUES = {
     "temperature": 0.7,
     "layer": 2,
     "code_dropout": 0.2,
+    "mixup": True,
+    "reconstruction_weight": 0.5,
     "max_epochs": 1,
     "batch_size": 16,
     "lr": 1e-4,

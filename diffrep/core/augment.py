@@ -29,6 +29,7 @@ __all__ = [
     "cutout",
     "flip",
     "gaussian_noise",
+    "mixed",
 ]
 
 
@@ -224,6 +225,24 @@ def corrupt_features(
     u = torch.rand(x.shape, generator=generator, device=x.device)
     donor = torch.randint(len(x), x.shape, generator=generator, device=x.device)
     return torch.where(u < share, x.gather(0, donor), x)
+
+
+def mixed(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Mix every row with another one of the batch, in random shares.
+
+    No view of one row, so not among `AUGMENTATIONS`.
+
+    Returns
+    -------
+    mixed : Tensor of shape (n, *data_shape)
+        ``a x + (1 - a) x'`` with ``a ~ U[0, 1]``.
+    weight : Tensor of shape (n,)
+        ``2 a``, by which the error of the row counts.
+    """
+    a = _share(x, generator)
+    others = x[torch.randperm(len(x), generator=generator, device=x.device)]
+    shares = a.view(-1, *[1] * (x.ndim - 1))
+    return shares * x + (1 - shares) * others, 2 * a
 
 
 class Chain:

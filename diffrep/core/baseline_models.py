@@ -5,45 +5,23 @@ Except for that of the DDAE features, which is a score network without an encode
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.layers import Linear, ResidualBlock, default_width
+from diffrep.core.layers import Linear
 from diffrep.core.models import DiffusionModel, EncoderModel, draw_code, expect_shape
 from diffrep.core.objectives import contrastive_loss, squared_error
+from diffrep.core.score_networks import MLPDecoder
 from diffrep.core.time_sampling import stratified
 
 __all__ = [
     "AutoencoderModel",
     "ContrastiveModel",
     "DenoiserModel",
-    "MLPDecoder",
     "VariationalAutoencoderModel",
     "no_encoder",
 ]
-
-
-class MLPDecoder(nn.Module):
-    """Residual MLP from codes ``(n, n_components)`` to rows ``(n, *data_shape)``."""
-
-    def __init__(self, n_components, data_shape, width=None, n_blocks=2):
-        super().__init__()
-        n_features = math.prod(data_shape)
-        width = width or default_width(n_features)
-        self.data_shape = data_shape
-        self.input = Linear(n_components, width)
-        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(n_blocks))
-        self.norm = nn.LayerNorm(width)
-        self.output = Linear(width, n_features)
-
-    def forward(self, z: Tensor) -> Tensor:
-        h = self.input(z)
-        for block in self.blocks:
-            h = block(h)
-        return self.output(F.silu(self.norm(h))).view(-1, *self.data_shape)
 
 
 class AutoencoderModel(EncoderModel):

@@ -31,6 +31,7 @@ class Stream(IntEnum):
     SPLIT = 4  # rows held out
     SCORE = 5  # fixed noise of `score`
     READOUT = 6  # views that say how codes are read
+    SAMPLE = 7  # noise that sampling starts from and adds
 
 
 def choose_device(device: str = "auto") -> torch.device:

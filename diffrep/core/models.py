@@ -7,8 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from diffrep.core.augment import mixed
 from diffrep.core.closed_form import rows_and_changes, stable_components
 from diffrep.core.objectives import kl_divergence, l1_norm, squared_error
+from diffrep.core.score_networks import MLPDecoder
 from diffrep.core.time_sampling import stratified
 
 __all__ = [
@@ -109,6 +111,11 @@ class EncoderModel(nn.Module):
         """Codes as they are given out, of codes ``(..., n_components)`` as trained."""
         return (z - self.code_mean) @ self.code_maps
 
+    def unread(self, codes: Tensor) -> Tensor:
+        """Codes as trained, of codes ``(..., n_components)`` as they are given out."""
+        inverse = torch.linalg.pinv(self.code_maps.cpu().double())
+        return codes @ inverse.to(codes) + self.code_mean
+
     def check_shapes(self, x0: Tensor, seen: Tensor) -> None:
         """Raise ValueError if a network gives another shape than it was asked for."""
         t = torch.full((len(x0),), 0.5, device=x0.device)
@@ -127,6 +134,11 @@ class DiffusionModel(EncoderModel):
     over encoder E and score network F (Mittal et al., 2023, equation of DRL).
     A share `code_dropout` of the rows is denoised with a learned null code.
 
+    With mixup the encoder sees ``a x0 + (1 - a) x0'`` instead, x0' another row
+    of the batch and ``a ~ U[0, 1]``, and the error of the row counts 2 a times.
+    With a reconstruction weight v, ``v || dec(z) - x0 ||^2 / D`` joins the loss,
+    dec a decoder of its own. Both are from the code of Mittal et al.
+
     Parameters
     ----------
     space : callable
@@ -139,6 +151,10 @@ class DiffusionModel(EncoderModel):
         Share of rows denoised without their code.
     penalty_weight : float
         Weight w of the penalty on the code.
+    mixup : bool
+        Whether the encoder sees mixtures of two rows.
+    reconstruction_weight : float
+        Weight v of the reconstruction; 0 has no decoder.
     **shared
         Parameters of :class:`EncoderModel`.
     """
@@ -154,6 +170,8 @@ class DiffusionModel(EncoderModel):
         preconditioning,
         code_dropout,
         penalty_weight,
+        mixup=False,
+        reconstruction_weight=0.0,
         **shared,
     ):
         super().__init__(**shared)
@@ -164,6 +182,10 @@ class DiffusionModel(EncoderModel):
         self.preconditioning = preconditioning
         self.code_dropout = code_dropout
         self.penalty_weight = penalty_weight
+        self.mixup = mixup
+        self.reconstruction_weight = reconstruction_weight
+        if reconstruction_weight:
+            self.decoder = MLPDecoder(self.n_components, self.space.shape)
 
     def initialize(self, X: Tensor, generator: torch.Generator) -> None:
         self.space.initialize(X, generator)
@@ -185,14 +207,18 @@ class DiffusionModel(EncoderModel):
         x0 = self.space(x0)
         t = self.times.ppf(stratified(len(x0), generator))
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-        z, penalty = self.code(self.view(seen, generator), t, generator)
+        seen, weight = self.view(seen, generator), x0.new_ones(len(x0))
+        if self.mixup:
+            seen, weight = mixed(seen, generator)
+        z, penalty = self.code(seen, t, generator)
+        losses = {self.penalty: self.penalty_weight * penalty.mean()}
+        if self.reconstruction_weight:
+            error = weight * squared_error(self.decoder(z), x0)
+            losses["reconstruction"] = self.reconstruction_weight * error.mean()
         u = torch.rand(len(x0), 1, generator=generator, device=x0.device)
         z = torch.where(u < self.code_dropout, self.null_code, z)
-        error = self.denoising_error(x0, eps, t, z)
-        return {
-            "denoising": error.mean(),
-            self.penalty: self.penalty_weight * penalty.mean(),
-        }
+        error = weight * self.denoising_error(x0, eps, t, z)
+        return {"denoising": error.mean(), **losses}
 
     def code(self, x: Tensor, t: Tensor, generator: torch.Generator):
         """Codes ``(n, n_components)`` to denoise with, and their penalty ``(n,)``."""
@@ -213,6 +239,34 @@ class DiffusionModel(EncoderModel):
         shown = self.preconditioning.network_input(x_t, alpha, sigma)
         F = self.score_network(shown, t, z)
         return self.preconditioning.denoised(x_t, F, alpha, sigma)
+
+    def estimate(self, y: Tensor, nu: float, z: Tensor, guidance: float = 1.0):
+        """Estimate ``D(y, nu)`` of x0 that samplers go by, points of the space.
+
+        Parameters
+        ----------
+        y : Tensor of shape (n, *shape)
+            ``x_t / alpha``.
+        nu : float
+            Noise-to-signal ratio sigma / alpha.
+        z : Tensor of shape (n, n_components)
+        guidance : float
+            Weight of the code: ``D0 + guidance (Dz - D0)``, D0 the estimate
+            with the null code (Ho and Salimans, "Classifier-Free Diffusion
+            Guidance", 2022).
+        """
+        t = self.time_of(nu, y.device).expand(len(y))
+        x_t = self.alpha_sigma(t, y)[0] * y
+        estimate = self.denoised(x_t, t, z)
+        if guidance == 1:
+            return estimate
+        without = self.denoised(x_t, t, self.null_code.expand_as(z))
+        return without + guidance * (estimate - without)
+
+    def time_of(self, nu: float, device=None) -> Tensor:
+        """Time of a noise-to-signal ratio, kept within [t_min, 1]; shape ``(1,)``."""
+        t = self.sde.time_at(torch.tensor([nu], device=device))
+        return t.clamp(self.sde.t_min, 1)
 
     def alpha_sigma(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return alpha(t) and sigma(t), shaped to broadcast over rows of `like`."""

@@ -1,4 +1,4 @@
-"""Score networks F(x_t, t, z).
+"""Score networks F(x_t, t, z), and a decoder without x_t.
 
 A score network is built by ``score_network(data_shape, n_components)`` and
 called with x_t of shape ``(n, *data_shape)``, t of shape ``(n,)`` and codes of
@@ -22,7 +22,7 @@ from diffrep.core.layers import (
     default_width,
 )
 
-__all__ = ["SCORE_NETWORKS", "MLPScoreNetwork", "UNet"]
+__all__ = ["SCORE_NETWORKS", "MLPDecoder", "MLPScoreNetwork", "UNet"]
 
 
 class MLPScoreNetwork(nn.Module):
@@ -128,6 +128,26 @@ class UNet(nn.Module):
             h = F.interpolate(h, size=skip.shape[2:])
             h = block(torch.cat([h, skip], dim=1), condition)
         return self.output(F.silu(self.norm(h)))
+
+
+class MLPDecoder(nn.Module):
+    """Residual MLP from codes ``(n, n_components)`` to rows ``(n, *data_shape)``."""
+
+    def __init__(self, n_components, data_shape, width=None, n_blocks=2):
+        super().__init__()
+        n_features = math.prod(data_shape)
+        width = width or default_width(n_features)
+        self.data_shape = data_shape
+        self.input = Linear(n_components, width)
+        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(n_blocks))
+        self.norm = nn.LayerNorm(width)
+        self.output = Linear(width, n_features)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.input(z)
+        for block in self.blocks:
+            h = block(h)
+        return self.output(F.silu(self.norm(h))).view(-1, *self.data_shape)
 
 
 #: Names that the estimators accept for their parameter ``score_network``.

@@ -18,6 +18,7 @@ from diffrep.core.augment import (
     cutout,
     flip,
     gaussian_noise,
+    mixed,
 )
 
 
@@ -450,3 +451,19 @@ def test_views_are_of_the_type_of_the_data(name):
         rounded = augment(x, rng())
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, view, atol=0.05, rtol=0.02)
+
+
+def test_mixtures_are_of_two_rows_and_weigh_one_on_average():
+    x = torch.eye(400)
+    found, weight = mixed(x, torch.Generator().manual_seed(0))
+    a = weight / 2
+    torch.testing.assert_close(found.sum(1), torch.ones(400))
+    own = found.diagonal()
+    others = found.sum(1) - own
+    # a row that is mixed with itself stays what it is
+    apart = (found > 0).sum(1) == 2
+    assert apart.float().mean() > 0.98
+    torch.testing.assert_close(own[apart], a[apart])
+    torch.testing.assert_close(others[apart], 1 - a[apart])
+    assert weight.mean() == pytest.approx(1, abs=0.1)
+    assert found.sum(0).max() < 2.0001  # every row is somebody's other row once

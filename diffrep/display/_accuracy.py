@@ -1,69 +1,14 @@
-"""Figures of evaluations, as Displays in scikit-learn's pattern; needs matplotlib."""
+"""Accuracies: over the time at which codes are read, over the number of labels."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-
+from diffrep.display._base import BaseDisplay
 from diffrep.evaluation import accuracy_over_splits, compare, probe_over_time
 
 __all__ = ["LabelEfficiencyDisplay", "TimeProbeDisplay"]
 
 
-class _AccuracyDisplay(ABC):
-    """A figure of accuracies: what the Displays share."""
-
-    _xlabel: str
-
-    def __init__(self, results):
-        self.results = results
-
-    @classmethod
-    def from_results(cls, results, *, ax=None):
-        """Plot results that are there already.
-
-        Parameters
-        ----------
-        results : object
-            As the class takes them.
-        ax : matplotlib Axes, default=None
-            None makes a figure.
-
-        Returns
-        -------
-        display : object
-            With the attributes of the class.
-        """
-        return cls(results).plot(ax=ax)
-
-    def plot(self, ax=None):
-        """Plot the results.
-
-        Parameters
-        ----------
-        ax : matplotlib Axes, default=None
-            None makes a figure.
-
-        Returns
-        -------
-        display : object
-            With the attributes of the class.
-        """
-        if ax is None:
-            import matplotlib.pyplot as plt
-
-            _, ax = plt.subplots()
-        self.ax_, self.figure_, self.lines_ = ax, ax.figure, []
-        self._draw()
-        ax.set(xlabel=self._xlabel, ylabel="accuracy")
-        ax.legend()
-        return self
-
-    @abstractmethod
-    def _draw(self):
-        """Draw on `ax_` and fill `lines_`."""
-
-
-class TimeProbeDisplay(_AccuracyDisplay):
+class TimeProbeDisplay(BaseDisplay):
     """Accuracy of probes over the time at which codes are read.
 
     A solid line over t; the codes of all times side by side as a dotted level
@@ -82,7 +27,7 @@ class TimeProbeDisplay(_AccuracyDisplay):
         In the order of `results`, the line over t before its level.
     """
 
-    _xlabel = "t"
+    _labels = {"xlabel": "t", "ylabel": "accuracy"}
 
     @classmethod
     def from_estimator(cls, representation, X, y, X_test, y_test, *, ax=None, **kwargs):
@@ -108,6 +53,7 @@ class TimeProbeDisplay(_AccuracyDisplay):
         return cls.from_results(dict(iter(by_probe)), ax=ax)
 
     def _draw(self):
+        self.lines_ = []
         curves = [
             (name if frame["probe"].nunique() == 1 else f"{name}, {probe}", curve)
             for name, frame in self.results.items()
@@ -130,7 +76,7 @@ class TimeProbeDisplay(_AccuracyDisplay):
             self.lines_.append(self.ax_.axhline(accuracy, color=color, **style))
 
 
-class LabelEfficiencyDisplay(_AccuracyDisplay):
+class LabelEfficiencyDisplay(BaseDisplay):
     """Accuracy of representations against the number of labels.
 
     The mean over draws and splits as a line; plus and minus the standard
@@ -150,7 +96,7 @@ class LabelEfficiencyDisplay(_AccuracyDisplay):
         One of each for each representation.
     """
 
-    _xlabel = "labelled rows"
+    _labels = {"xlabel": "labelled rows", "ylabel": "accuracy"}
 
     @classmethod
     def from_estimators(cls, representations, X, y, *, ax=None, **kwargs):
@@ -173,7 +119,7 @@ class LabelEfficiencyDisplay(_AccuracyDisplay):
         return cls.from_results(compare(representations, X, y, **kwargs), ax=ax)
 
     def _draw(self):
-        self.bands_, places = [], self._places()
+        self.lines_, self.bands_, places = [], [], self._places()
         accuracy = accuracy_over_splits(self.results).reset_index()
         for name, curve in accuracy.groupby("representation", sort=False):
             x, mean = [places[n] for n in curve["n_labels"]], curve["mean"]

@@ -1,7 +1,4 @@
-"""What a representation is worth: accuracy of probes trained on its codes.
-
-Arrays in, tidy DataFrames out; any scikit-learn transformer is a representation.
-"""
+"""Representations compared by the accuracy of a probe with few labels."""
 
 from __future__ import annotations
 
@@ -13,24 +10,20 @@ from joblib import Parallel, delayed, parallel_config
 from scipy import stats
 from sklearn.model_selection import StratifiedShuffleSplit
 
-from diffrep._probing import (
+from diffrep.evaluation._probing import (
     check_labels,
-    default_probes,
     dense,
     fit_and_probe,
     integer_seed,
     probe_codes,
-    times_or_default,
 )
 
 __all__ = [
     "accuracy_over_splits",
     "accuracy_table",
-    "code_similarity",
     "compare",
     "label_efficiency",
     "paired_difference",
-    "probe_over_time",
 ]
 
 N_LABELS = (10, 100, 1000, "all")
@@ -282,117 +275,3 @@ def paired_difference(results, first, second, *, level=0.95):
         "n_splits": rows["count"],
     }
     return pd.DataFrame(columns).reset_index()
-
-
-def probe_over_time(
-    representation,
-    X,
-    y,
-    X_test,
-    y_test,
-    *,
-    times=None,
-    probes=None,
-    n_labels="all",
-    n_draws=1,
-    random_state=0,
-):
-    """Accuracy of probes on codes at each time, and on all of these side by side.
-
-    Parameters
-    ----------
-    representation : transformer
-        Fitted. If it has a ``t_grid_`` that is not None its codes depend on t
-        and come from ``encode(X, times)``; else it is static.
-    X : array-like of shape (n, n_features)
-    y : array-like of shape (n,)
-    X_test : array-like of shape (n_test, n_features)
-    y_test : array-like of shape (n_test,)
-    times : array-like of shape (T,), default=None
-        Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
-    probes : dict of str to classifier, default=None
-        Cloned for each draw. None is "linear", the probe of
-        `label_efficiency`; "mlp", which holds out a tenth of the labelled rows
-        and so needs ten or more of each class; "svm"; "knn", of ten neighbours.
-    n_labels : int or "all", default="all"
-        Number of labelled rows.
-    n_draws : int, default=1
-        Choices of the labelled rows, as in `label_efficiency`.
-    random_state : int, RandomState instance or None, default=0
-        Of the draws and of the default probes.
-
-    Returns
-    -------
-    results : DataFrame
-        Columns probe, t, stacked, draw, accuracy: a row for each time and
-        draw, and a row with t = nan and stacked = True for the codes of all
-        times as columns; or, if static, with t = nan and stacked = False.
-
-    Raises
-    ------
-    ValueError
-        If lengths do not match, a time is outside [0, 1] or the number of
-        labels cannot be used.
-    """
-    y, y_test = check_labels(X, y), check_labels(X_test, y_test)
-    seed = integer_seed(random_state)
-    if probes is None:
-        probes = default_probes(seed)
-    if getattr(representation, "t_grid_", None) is None:
-        codes, codes_test = (representation.transform(rows) for rows in (X, X_test))
-        views = [(np.nan, False, dense(codes), dense(codes_test))]
-    else:
-        times = times_or_default(times)
-        codes, codes_test = (representation.encode(rows, times) for rows in (X, X_test))
-        views = [(t, False, codes[:, i], codes_test[:, i]) for i, t in enumerate(times)]
-        stacks = (curves.reshape(len(curves), -1) for curves in (codes, codes_test))
-        views.append((np.nan, True, *stacks))
-    columns = ["probe", "t", "stacked", "draw", "accuracy"]
-    frames = [
-        probe_codes(
-            codes, y, codes_test, y_test, n_labels, n_draws, probe, seed
-        ).assign(probe=name, t=t, stacked=stacked)[columns]
-        for name, probe in probes.items()
-        for t, stacked, codes, codes_test in views
-    ]
-    return pd.concat(frames, ignore_index=True)
-
-
-def code_similarity(representation, X, times=None):
-    """How alike the codes at two times are: linear CKA.
-
-    Kornblith, Norouzi, Lee and Hinton, "Similarity of Neural Network
-    Representations Revisited", ICML 2019, equation 3 with a linear kernel.
-
-    Parameters
-    ----------
-    representation : transformer
-        Fitted, with codes that depend on t: ``encode(X, times)``.
-    X : array-like of shape (n, n_features)
-    times : array-like of shape (T,), default=None
-        Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
-
-    Returns
-    -------
-    similarity : DataFrame of shape (T, T)
-        By the times. 1 for codes that are the same up to rotation, scale and
-        shift, 0 for uncorrelated ones, nan where all rows have one code.
-
-    Raises
-    ------
-    ValueError
-        If the representation is static, or a time is outside [0, 1].
-    """
-    if getattr(representation, "t_grid_", None) is None:
-        raise ValueError(
-            f"{type(representation).__name__} gives one code at all times (it has no "
-            "t_grid_, or None). Pass a representation that was fitted with t_grid."
-        )
-    times = times_or_default(times)
-    codes = representation.encode(X, times).astype(np.float64)
-    codes = np.swapaxes(codes - codes.mean(axis=0), 0, 1)
-    cross = np.array([[((a.T @ b) ** 2).sum() for b in codes] for a in codes])
-    norms = np.sqrt(np.outer(np.diag(cross), np.diag(cross)))
-    similarity = np.full_like(cross, np.nan)
-    np.divide(cross, norms, out=similarity, where=norms > 0)
-    return pd.DataFrame(similarity, index=times, columns=times)

@@ -19,6 +19,7 @@ from diffrep._validation import draw_seed
 
 __all__ = [
     "check_labels",
+    "codes_by_time",
     "default_probes",
     "dense",
     "draw_labelled",
@@ -144,6 +145,15 @@ def times_or_default(times):
     if times is None:
         return np.linspace(0, 1, 11)
     return np.atleast_1d(np.asarray(times, dtype=float))
+
+
+def codes_by_time(representation, X, times):
+    """Return pairs of a time and the codes at it; one with t = nan if static."""
+    if getattr(representation, "t_grid_", None) is None:
+        return [(np.nan, dense(representation.transform(X)))]
+    times = times_or_default(times)
+    curves = representation.encode(X, times)
+    return [(t, curves[:, i]) for i, t in enumerate(times)]
 
 
 def _take(X, index):

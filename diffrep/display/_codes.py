@@ -1,0 +1,288 @@
+"""Codes as points of a plane, and what rows they stand for."""
+
+from __future__ import annotations
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from diffrep.display._base import BaseDisplay
+
+__all__ = [
+    "CodeSwapDisplay",
+    "LatentDisplay",
+    "LatentGridDisplay",
+    "ReconstructionDisplay",
+]
+
+
+class LatentDisplay(BaseDisplay):
+    """Codes as points, coloured by class.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, 2)
+    y : array-like of shape (n,), default=None
+        Classes.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and its Figure
+    scatters_ : list of matplotlib PathCollection
+        One for each class, in their order.
+    """
+
+    def __init__(self, points, y=None):
+        self.points = points
+        self.y = y
+
+    @classmethod
+    def from_estimator(cls, representation, X, y=None, *, t=None, ax=None):
+        """Encode rows and plot their codes.
+
+        Parameters
+        ----------
+        representation : transformer
+            Fitted. Codes of two columns are drawn as they are, longer ones
+            through their first two principal components.
+        X : array-like of shape (n, n_features)
+        y : array-like of shape (n,), default=None
+            Classes, for the colours.
+        t : float, default=None
+            Time at which codes that depend on t are read. None draws what
+            `transform` gives.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        display : LatentDisplay
+        """
+        if t is None:
+            codes = representation.transform(X)
+        else:
+            codes = representation.encode(X, t)[:, 0]
+        if codes.shape[1] > 2:
+            codes = PCA(2, svd_solver="covariance_eigh").fit_transform(codes)
+        return cls(np.pad(codes, [(0, 0), (0, 2 - codes.shape[1])]), y).plot(ax=ax)
+
+    def _draw(self):
+        self.scatters_ = []
+        groups = {None: slice(None)}
+        if self.y is not None:
+            y = np.asarray(self.y)
+            groups = {label: y == label for label in np.unique(y)}
+        style = {"s": 6, "alpha": 0.7, "linewidths": 0}
+        for label, chosen in groups.items():
+            points = self.points[chosen].T
+            self.scatters_.append(self.ax_.scatter(*points, label=label, **style))
+
+
+class _ImagesDisplay(BaseDisplay):
+    """A table of images.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_rows, n_columns, channels, height, width)
+    value_range : tuple (lowest, highest), default=None
+        Of the values, black and white; None is the range of the images.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and its Figure
+    image_ : matplotlib AxesImage
+        All of them, side by side.
+    """
+
+    _legend = False
+
+    def __init__(self, images, value_range=None):
+        self.images = images
+        self.value_range = value_range
+
+    def _draw(self):
+        n_rows, n_columns, channels, height, width = self.images.shape
+        low, high = self.value_range or (self.images.min(), self.images.max())
+        mosaic = self.images.transpose(0, 3, 1, 4, 2)
+        mosaic = mosaic.reshape(n_rows * height, n_columns * width, channels)
+        mosaic = np.clip((mosaic - low) / max(high - low, 1e-12), 0, 1)
+        colours = {} if channels == 3 else {"cmap": "gray", "vmin": 0, "vmax": 1}
+        self.image_ = self.ax_.imshow(
+            mosaic if channels == 3 else mosaic[:, :, 0], **colours
+        )
+        self.ax_.set_xticks((np.arange(n_columns) + 0.5) * width - 0.5)
+        self.ax_.set_yticks((np.arange(n_rows) + 0.5) * height - 0.5)
+        self.ax_.tick_params(length=0)
+        self._label()
+
+    def _label(self):
+        """Name the rows and columns, if they have names."""
+        self.ax_.set(xticklabels=[], yticklabels=[])
+
+
+class LatentGridDisplay(_ImagesDisplay):
+    """Samples of the codes on a grid of the plane, the second one rising upwards.
+
+    Parameters
+    ----------
+    images : ndarray of shape (n_rows, n_columns, channels, height, width)
+    value_range : tuple (lowest, highest), default=None
+        Of the values, black and white; None is the range of the images.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and its Figure
+    image_ : matplotlib AxesImage
+        All of them, side by side.
+    """
+
+    _labels = {"xlabel": "first component", "ylabel": "second component"}
+
+    @classmethod
+    def from_estimator(
+        cls, representation, *, extent=(-1, 1), n_per_side=10, random_state=0, ax=None
+    ):
+        """Sample one row for each code of a grid.
+
+        Parameters
+        ----------
+        representation : DiffusionRepresentation or VariationalDiffusionRepresentation
+            Fitted to images, with codes of two columns.
+        extent : tuple (lowest, highest), default=(-1, 1)
+            Of both columns of the code.
+        n_per_side : int, default=10
+        random_state : int, RandomState instance or None, default=0
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        display : LatentGridDisplay
+        """
+        low, high = extent
+        side = np.linspace(low, high, n_per_side)
+        codes = np.stack(np.meshgrid(side, side[::-1]), axis=-1).reshape(-1, 2)
+        images = representation.sample(codes, random_state=random_state)
+        return cls(_as_images(representation, images, n_per_side)).plot(ax=ax)
+
+
+class ReconstructionDisplay(_ImagesDisplay):
+    """Rows, and below them what is sampled from their codes and noisy selves.
+
+    Parameters
+    ----------
+    images : ndarray of shape (1 + T, n, channels, height, width)
+    value_range : tuple (lowest, highest), default=None
+        Of the values, black and white; None is the range of the images.
+    times : sequence of float, default=()
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and its Figure
+    image_ : matplotlib AxesImage
+        All of them, side by side.
+    """
+
+    def __init__(self, images, value_range=None, times=()):
+        super().__init__(images, value_range)
+        self.times = times
+
+    @classmethod
+    def from_estimator(
+        cls, representation, X, *, times=(0.4, 0.6, 0.8, 1.0), random_state=0, ax=None
+    ):
+        """Noise rows to each time, and go back from there with their codes.
+
+        Parameters
+        ----------
+        representation : DiffusionRepresentation or VariationalDiffusionRepresentation
+            Fitted to images.
+        X : array-like of shape (n, n_features)
+            Some of them, one column for each.
+        times : sequence of float, default=(0.4, 0.6, 0.8, 1.0)
+            In [0, 1]. What is back from 1 has nothing of the row but its code.
+        random_state : int, RandomState instance or None, default=0
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        display : ReconstructionDisplay
+        """
+        X, codes = np.asarray(X), representation.transform(X)
+        back = [
+            representation.sample(codes, start=X, t=t, random_state=random_state)
+            for t in times
+        ]
+        images = _as_images(representation, np.concatenate([X, *back]), 1 + len(times))
+        return cls(images, (X.min(), X.max()), times).plot(ax=ax)
+
+    def _label(self):
+        self.ax_.set(xticklabels=[], yticklabels=["row", *self.times], ylabel="from t")
+
+
+class CodeSwapDisplay(_ImagesDisplay):
+    """Every row, noised and denoised again with the code of every other.
+
+    The first line of the table are the rows whose codes are used, its first
+    column the rows that are noised. At little noise the noisy row wins, at much
+    noise the code.
+
+    Parameters
+    ----------
+    images : ndarray of shape (1 + n, 1 + n, channels, height, width)
+    value_range : tuple (lowest, highest), default=None
+        Of the values, black and white; None is the range of the images.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and its Figure
+    image_ : matplotlib AxesImage
+        All of them, side by side.
+    """
+
+    _labels = {"xlabel": "code of", "ylabel": "noised"}
+
+    @classmethod
+    def from_estimator(cls, representation, X, *, t=0.6, random_state=0, ax=None):
+        """Noise rows to a time, and go back with the code of each.
+
+        Parameters
+        ----------
+        representation : DiffusionRepresentation or VariationalDiffusionRepresentation
+            Fitted to images.
+        X : array-like of shape (n, n_features)
+            Few of them: n * n are sampled.
+        t : float, default=0.6
+            In [0, 1].
+        random_state : int, RandomState instance or None, default=0
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        display : CodeSwapDisplay
+        """
+        X, codes, n = np.asarray(X), representation.transform(X), len(X)
+        swapped = representation.sample(
+            np.tile(codes, (n, 1)),
+            start=np.repeat(X, n, axis=0),
+            t=t,
+            random_state=random_state,
+        ).reshape(n, n, -1)
+        table = np.zeros((1 + n, 1 + n, X.shape[1]))
+        table[0, 0], table[0, 1:], table[1:, 0] = X.min(), X, X
+        table[1:, 1:] = swapped
+        images = _as_images(representation, table.reshape((1 + n) ** 2, -1), 1 + n)
+        return cls(images, (X.min(), X.max())).plot(ax=ax)
+
+
+def _as_images(representation, rows, n_rows):
+    """Images ``(n_rows, n_columns, channels, height, width)`` of flattened rows."""
+    shape = representation.image_shape
+    if shape is None:
+        raise ValueError(
+            f"{type(representation).__name__} was fitted to a table (image_shape="
+            "None), and only images can be shown as such. Fit it with image_shape="
+            "(channels, height, width)."
+        )
+    return np.asarray(rows).reshape(n_rows, -1, *shape)

@@ -1,0 +1,145 @@
+"""Curves of a fitted estimator: its training, its losses and its code over noise."""
+
+from __future__ import annotations
+
+from diffrep.display._base import BaseDisplay
+from diffrep.evaluation import information_profile
+
+__all__ = ["InformationProfileDisplay", "LossOverTimeDisplay", "TrainingDisplay"]
+
+
+class TrainingDisplay(BaseDisplay):
+    """Losses over the epochs of the training.
+
+    Parameters
+    ----------
+    results : DataFrame
+        ``history_`` of an estimator.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and its Figure
+    lines_ : dict of str to matplotlib Line2D
+        By the column of `results`.
+    """
+
+    _labels = {"xlabel": "epoch", "ylabel": "loss"}
+
+    @classmethod
+    def from_estimator(cls, representation, *, ax=None):
+        """Plot the history of a fitted estimator.
+
+        Parameters
+        ----------
+        representation : estimator
+            Fitted.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        display : TrainingDisplay
+        """
+        return cls.from_results(representation.history_, ax=ax)
+
+    def _draw(self):
+        self.lines_ = {}
+        for name in self.results.columns:
+            part, _, loss = name.partition("_")
+            if part in {"train", "valid"} and loss != "loss_best":
+                style = {"linestyle": "-" if part == "train" else "--"}
+                label = name.replace("_", " ")
+                (self.lines_[name],) = self.ax_.plot(
+                    self.results["epoch"], self.results[name], label=label, **style
+                )
+
+
+class LossOverTimeDisplay(BaseDisplay):
+    """Error of the noise over t: with the code, with that of another row, without.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Of ``loss_over_time`` of an estimator.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and its Figure
+    lines_ : dict of str to matplotlib Line2D
+        By the column of `results`.
+    """
+
+    _labels = {"xlabel": "t", "ylabel": "squared error of the noise"}
+
+    @classmethod
+    def from_estimator(cls, representation, X, y=None, *, times=None, ax=None):
+        """Compute the losses of rows and plot them.
+
+        Parameters
+        ----------
+        representation : DiffusionRepresentation or VariationalDiffusionRepresentation
+            Fitted.
+        X : array-like of shape (n, n_features)
+        y, times : optional
+            Of ``loss_over_time``.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        display : LossOverTimeDisplay
+        """
+        losses = representation.loss_over_time(X, y, times=times)
+        return cls.from_results(losses, ax=ax)
+
+    def _draw(self):
+        self.lines_ = {}
+        for name in ("loss_without_code", "loss_of_other_code", "loss_with_code"):
+            if self.results[name].notna().any():
+                label = name.removeprefix("loss_").replace("_", " ")
+                (self.lines_[name],) = self.ax_.plot(
+                    self.results["t"], self.results[name], label=label
+                )
+        self.ax_.set_ylim(bottom=0)
+
+
+class InformationProfileDisplay(BaseDisplay):
+    """What the code tells that noisy rows do not, in nats, over the noise.
+
+    Parameters
+    ----------
+    results : DataFrame
+        Of `diffrep.evaluation.information_profile`.
+
+    Attributes
+    ----------
+    ax_, figure_ : matplotlib Axes and its Figure
+    line_ : matplotlib Line2D
+    """
+
+    _labels = {"xlabel": "sigma", "ylabel": "nats of the code", "xscale": "log"}
+
+    @classmethod
+    def from_estimator(cls, representation, X, *, times=None, ax=None):
+        """Compute the profile of a fitted estimator and plot it.
+
+        Parameters
+        ----------
+        representation : DiffusionRepresentation or VariationalDiffusionRepresentation
+            Fitted with `code_dropout`.
+        X : array-like of shape (n, n_features)
+        times : optional
+            Of `diffrep.evaluation.information_profile`.
+        ax : matplotlib Axes, default=None
+            None makes a figure.
+
+        Returns
+        -------
+        display : InformationProfileDisplay
+        """
+        profile = information_profile(representation, X, times=times)
+        return cls.from_results(profile, ax=ax)
+
+    def _draw(self):
+        (self.line_,) = self.ax_.plot(self.results["sigma"], self.results["nats"])
+        self.ax_.set_ylim(bottom=0)

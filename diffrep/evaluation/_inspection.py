@@ -1,0 +1,258 @@
+"""What a fitted representation holds: over time, by class, in nats, in samples."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from scipy.integrate import cumulative_trapezoid
+from sklearn.metrics import silhouette_score
+
+from diffrep.evaluation._probing import (
+    check_labels,
+    codes_by_time,
+    default_probes,
+    integer_seed,
+    probe_codes,
+    times_or_default,
+)
+
+__all__ = [
+    "class_silhouette",
+    "code_similarity",
+    "information_profile",
+    "probe_over_time",
+    "sample_diversity",
+]
+
+
+def probe_over_time(
+    representation,
+    X,
+    y,
+    X_test,
+    y_test,
+    *,
+    times=None,
+    probes=None,
+    n_labels="all",
+    n_draws=1,
+    random_state=0,
+):
+    """Accuracy of probes on codes at each time, and on all of these side by side.
+
+    Parameters
+    ----------
+    representation : transformer
+        Fitted. If it has a ``t_grid_`` that is not None its codes depend on t
+        and come from ``encode(X, times)``; else it is static.
+    X : array-like of shape (n, n_features)
+    y : array-like of shape (n,)
+    X_test : array-like of shape (n_test, n_features)
+    y_test : array-like of shape (n_test,)
+    times : array-like of shape (T,), default=None
+        Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
+    probes : dict of str to classifier, default=None
+        Cloned for each draw. None is "linear", the probe of
+        `label_efficiency`; "mlp", which holds out a tenth of the labelled rows
+        and so needs ten or more of each class; "svm"; "knn", of ten neighbours.
+    n_labels : int or "all", default="all"
+        Number of labelled rows.
+    n_draws : int, default=1
+        Choices of the labelled rows, as in `label_efficiency`.
+    random_state : int, RandomState instance or None, default=0
+        Of the draws and of the default probes.
+
+    Returns
+    -------
+    results : DataFrame
+        Columns probe, t, stacked, draw, accuracy: a row for each time and
+        draw, and a row with t = nan and stacked = True for the codes of all
+        times as columns; or, if static, with t = nan and stacked = False.
+
+    Raises
+    ------
+    ValueError
+        If lengths do not match, a time is outside [0, 1] or the number of
+        labels cannot be used.
+    """
+    y, y_test = check_labels(X, y), check_labels(X_test, y_test)
+    seed = integer_seed(random_state)
+    if probes is None:
+        probes = default_probes(seed)
+    codes, codes_test = (codes_by_time(representation, r, times) for r in (X, X_test))
+    views = [
+        (t, False, z, z_test)
+        for (t, z), (_, z_test) in zip(codes, codes_test, strict=True)
+    ]
+    if getattr(representation, "t_grid_", None) is not None:
+        stack, stack_test = (np.hstack([z for _, z in c]) for c in (codes, codes_test))
+        views.append((np.nan, True, stack, stack_test))
+    columns = ["probe", "t", "stacked", "draw", "accuracy"]
+    frames = [
+        probe_codes(
+            codes, y, codes_test, y_test, n_labels, n_draws, probe, seed
+        ).assign(probe=name, t=t, stacked=stacked)[columns]
+        for name, probe in probes.items()
+        for t, stacked, codes, codes_test in views
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def code_similarity(representation, X, times=None):
+    """How alike the codes at two times are: linear CKA.
+
+    Kornblith, Norouzi, Lee and Hinton, "Similarity of Neural Network
+    Representations Revisited", ICML 2019, equation 3 with a linear kernel.
+
+    Parameters
+    ----------
+    representation : transformer
+        Fitted, with codes that depend on t: ``encode(X, times)``.
+    X : array-like of shape (n, n_features)
+    times : array-like of shape (T,), default=None
+        Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
+
+    Returns
+    -------
+    similarity : DataFrame of shape (T, T)
+        By the times. 1 for codes that are the same up to rotation, scale and
+        shift, 0 for uncorrelated ones, nan where all rows have one code.
+
+    Raises
+    ------
+    ValueError
+        If the representation is static, or a time is outside [0, 1].
+    """
+    if getattr(representation, "t_grid_", None) is None:
+        raise ValueError(
+            f"{type(representation).__name__} gives one code at all times (it has no "
+            "t_grid_, or None). Pass a representation that was fitted with t_grid."
+        )
+    times = times_or_default(times)
+    codes = representation.encode(X, times).astype(np.float64)
+    codes = np.swapaxes(codes - codes.mean(axis=0), 0, 1)
+    cross = np.array([[((a.T @ b) ** 2).sum() for b in codes] for a in codes])
+    norms = np.sqrt(np.outer(np.diag(cross), np.diag(cross)))
+    similarity = np.full_like(cross, np.nan)
+    np.divide(cross, norms, out=similarity, where=norms > 0)
+    return pd.DataFrame(similarity, index=times, columns=times)
+
+
+def class_silhouette(representations, X, y, *, times=None):
+    """How well codes separate the classes, without a classifier: silhouettes.
+
+    Parameters
+    ----------
+    representations : dict of str to transformer
+        Fitted.
+    X : array-like of shape (n, n_features)
+    y : array-like of shape (n,)
+    times : array-like of shape (T,), default=None
+        Times at which codes that depend on t are read; None is
+        ``np.linspace(0, 1, 11)``.
+
+    Returns
+    -------
+    results : DataFrame
+        Columns representation, t (nan if static), silhouette: the mean over
+        rows, between -1 and 1; 0 for classes that overlap entirely.
+
+    References
+    ----------
+    Rousseeuw, "Silhouettes: a Graphical Aid to the Interpretation and
+    Validation of Cluster Analysis", 1987.
+    """
+    y, rows = check_labels(X, y), []
+    for name, representation in representations.items():
+        for t, codes in codes_by_time(representation, X, times):
+            rows.append((name, t, silhouette_score(codes, y)))
+    return pd.DataFrame(rows, columns=["representation", "t", "silhouette"])
+
+
+def information_profile(representation, X, *, times=None):
+    """How much a code tells of a row that its noisy version does not: in nats.
+
+    What a code of z saves at a noise level is the rate at which information
+    about z is lost in noise,
+
+        loss without z - loss with z = -d I(z; x_t) / d ln(sigma / alpha),
+
+    both losses as in `loss_over_time`. Its integral from the first of the times
+    is ``I(z; x_t0) - I(z; x_t)``: what z knows and x_t does not, of all that is
+    seen at t0. At high noise it levels off at the information of the code.
+
+    The losses are those of a network, not the least there are, so this is an
+    estimate, neither an upper nor a lower bound.
+
+    Parameters
+    ----------
+    representation : DiffusionRepresentation or VariationalDiffusionRepresentation
+        Fitted with `code_dropout`, so that there is a loss without a code.
+    X : array-like of shape (n, n_features)
+        Preferably not seen in `fit`.
+    times : array-like of shape (T,), default=None
+        Times in [0, 1], with steps that are small in ``ln(sigma / alpha)``.
+        None is those of `loss_over_time`.
+
+    Returns
+    -------
+    profile : DataFrame
+        Columns t, sigma, loss_without_code, loss_with_code, nats; by rising t.
+
+    Raises
+    ------
+    ValueError
+        If the representation has no null code.
+
+    References
+    ----------
+    Guo, Shamai and Verdu, "Mutual Information and Minimum Mean-Square Error in
+    Gaussian Channels", 2005.
+    """
+    losses = representation.loss_over_time(X, times=times).sort_values("t")
+    gain = losses["loss_without_code"] - losses["loss_with_code"]
+    if gain.isna().any():
+        raise ValueError(
+            f"{type(representation).__name__} was fitted with code_dropout=0, so its "
+            "loss without a code is not known. Fit it with code_dropout=0.1."
+        )
+    log_ratio = np.log(losses["sigma"] / losses["alpha"])
+    nats = cumulative_trapezoid(gain, log_ratio, initial=0)
+    columns = ["t", "sigma", "loss_without_code", "loss_with_code"]
+    return losses[columns].assign(nats=nats).reset_index(drop=True)
+
+
+def sample_diversity(representations, X, *, n_draws=10, random_state=0, **options):
+    """How much samples of one code differ: what the code leaves open.
+
+    Parameters
+    ----------
+    representations : dict of str to estimator
+        Fitted, with a method ``sample``.
+    X : array-like of shape (n, n_features)
+        Rows whose codes are sampled.
+    n_draws : int, default=10
+        Samples of each code, at least 2.
+    random_state : int, RandomState instance or None, default=0
+    **options
+        Of ``sample``.
+
+    Returns
+    -------
+    results : DataFrame
+        Columns representation, n_columns of the code, diversity: the variance
+        among samples of one code, averaged over codes and features, against
+        that of the rows. 0 says that the code fixes the row, 1 that it says
+        nothing.
+    """
+    seed, rows = integer_seed(random_state), []
+    total = np.var(np.asarray(X, dtype=np.float64), axis=0).mean()
+    for name, representation in representations.items():
+        codes = representation.transform(X)
+        samples = representation.sample(
+            np.repeat(codes, n_draws, axis=0), random_state=seed, **options
+        )
+        samples = samples.reshape(len(codes), n_draws, -1).astype(np.float64)
+        diversity = samples.var(axis=1, ddof=1).mean() / total
+        rows.append((name, codes.shape[1], diversity))
+    return pd.DataFrame(rows, columns=["representation", "n_columns", "diversity"])
