@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.decomposition import PCA
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -175,6 +175,8 @@ def run(name, arguments):
         splitter = StratifiedShuffleSplit(
             arguments.seeds, test_size=1 / 3, random_state=0
         )
+        if arguments.folds:
+            splitter = StratifiedKFold(arguments.folds, shuffle=True, random_state=0)
         splits = list(splitter.split(X, y))
     amount = AMOUNTS[arguments.budget].get(name, OTHERS[arguments.budget])
     amount = arguments.amount or amount
@@ -211,6 +213,7 @@ def main():
     parser.add_argument("--budget", choices=["seconds", "steps"], default="seconds")
     parser.add_argument("--amount", type=float, help="CPU seconds, or steps, per fit")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folds", type=int, help="in place of random thirds to test")
     parser.add_argument(
         "--draws", type=int, default=10, help="choices of labelled rows"
     )
