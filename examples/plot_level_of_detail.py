@@ -21,11 +21,11 @@ from diffrep.display import LatentDisplay, LatentGridDisplay
 
 DATASET, FOLDER = "digits", None  # "mnist_5k"; "cifar10" and the folder of its npz
 DENSITIES = ["uniform", "high_noise", 0.8]
-N_STEPS, SIGMA_MAX = 200, 5.0  # 2,000 and 50 for those
+N_STEPS, SIGMA_MAX = 160, 5.0  # 2,000 and 50 for those
 
 data = load_dataset(DATASET, folder=FOLDER)
 X, y = data.X_train, data.y_train
-n_epochs = N_STEPS * 256 // len(X)
+n_epochs = N_STEPS * 128 // len(X)
 shared = {
     "image_shape": data.image_shape,
     "noise_space": "data",
@@ -33,6 +33,7 @@ shared = {
     "preconditioning": "none",
     "augment": None,
     "lr": 1e-2,
+    "batch_size": 128,
     "max_epochs": n_epochs,
     "random_state": 0,
 }
