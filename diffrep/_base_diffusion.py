@@ -102,7 +102,7 @@ class BaseDiffusion(BaseGenerative):
         """
         rows, ratios = self._checked_rows(X, y), torch.tensor(SCORE_RATIOS)
         times = self.net_.module_.sde.time_at(ratios).numpy()
-        losses = self._score_losses(rows, times)
+        (losses,) = self._score_losses(rows, times, _own_curve)
         return -float(np.mean(losses * SCORE_RATIOS**2)) / self._n_coordinates()
 
     def loss_over_time(self, X, y=None, *, times=None):
@@ -135,17 +135,18 @@ class BaseDiffusion(BaseGenerative):
             times = self._spread_times()
         times = check_times(times, model.sde.t_min, "times")
         t = torch.from_numpy(times)
-        without = np.full(len(times), np.nan)
+        curves = [_own_curve, _next_curve]
         if model.code_dropout > 0:
-            without = self._score_losses(rows, times, self._null_curve)
+            curves.append(self._null_curve)
+        own, other, *null = self._score_losses(rows, times, *curves)
         return pd.DataFrame(
             {
                 "t": times,
                 "alpha": model.sde.alpha(t).numpy(),
                 "sigma": model.sde.sigma(t).numpy(),
-                "loss_with_code": self._score_losses(rows, times),
-                "loss_without_code": without,
-                "loss_of_other_code": self._score_losses(rows, times, _next_curve),
+                "loss_with_code": own,
+                "loss_without_code": null[0] if null else np.nan,
+                "loss_of_other_code": other,
             }
         )
 
@@ -155,8 +156,8 @@ class BaseDiffusion(BaseGenerative):
             return
         rows = self._rows(X, y, index=np.arange(min(len(X), N_COLLAPSE_ROWS)))
         times = self.net_.module_.times.ppf((torch.arange(8) + 0.5) / 8).numpy()
-        own = self._score_losses(rows, times).sum()
-        other = self._score_losses(rows, times, _next_curve).sum()
+        losses = self._score_losses(rows, times, _own_curve, _next_curve)
+        own, other = losses.sum(axis=1)
         if own > (1 - LEAST_GAIN) * other:
             warnings.warn(
                 f"The code carries next to nothing: rows are denoised as well (loss "
@@ -171,26 +172,32 @@ class BaseDiffusion(BaseGenerative):
         X = check_rows(self, X, reset=False)
         return self._rows(X, self._class_numbers(X, y))
 
-    def _score_losses(self, rows, times, replaced=lambda curve: curve):
-        """Loss at each of the times, of shape ``(T,)``, a mean over rows."""
+    def _score_losses(self, rows, times, *curves):
+        """Losses of ways to change the codes at times, a mean over rows.
+
+        Returns ``(len(curves), T)``; each of `curves` maps codes
+        ``(n, T, n_components)`` to those that a batch is denoised with.
+        """
         model = self.net_.module_
         draws = generator(0, Stream.SCORE, device=self.net_.device)
         times = torch.tensor(times, dtype=torch.float32, device=self.net_.device)
-        losses = torch.zeros(len(times), dtype=torch.float64)
+        losses = np.zeros((len(curves), len(times)))
         with torch.inference_mode(), self.net_.autocast():
             for batch in gen_batches(len(rows), SCORE_BATCH):
                 x0, seen = rows[batch]
                 x0 = model.space(x0)
                 eps = torch.randn(x0.shape, generator=draws, device=x0.device)
-                curve = replaced(model.curve(seen, times))
-                curve = curve.expand(-1, len(times), -1)
-                for i, (t, z) in enumerate(zip(times, curve.unbind(1), strict=True)):
+                own = model.curve(seen, times).expand(-1, len(times), -1)
+                changed = [change(own) for change in curves]
+                for i, t in enumerate(times):
                     t = t.expand(len(x0))
                     alpha, sigma = model.alpha_sigma(t, x0)
                     x_t = alpha * x0 + sigma * eps
-                    epshat = (x_t - alpha * model.denoised(x_t, t, z)) / sigma
-                    losses[i] += float((epshat - eps).square().sum())
-        return losses.numpy() / len(rows)
+                    for j, curve in enumerate(changed):
+                        x0hat = model.denoised(x_t, t, curve[:, i])
+                        epshat = (x_t - alpha * x0hat) / sigma
+                        losses[j, i] += float((epshat - eps).square().sum())
+        return losses / len(rows)
 
     def _null_curve(self, curve):
         return self.net_.module_.null_code.expand_as(curve)
@@ -231,6 +238,11 @@ class BaseDiffusion(BaseGenerative):
             "mixup": self.mixup,
             "reconstruction_weight": self.reconstruction_weight,
         }
+
+
+def _own_curve(curve):
+    """Leave every row its codes."""
+    return curve
 
 
 def _next_curve(curve):

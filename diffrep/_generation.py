@@ -110,8 +110,6 @@ class BaseGenerative(BaseRepresentation):
         if start is not None:
             start = check_rows(self, start, reset=False)
             check_consistent_length(curves, start)
-        if guidance != 1:
-            self._need_null_code(f"guidance={guidance:g}")
         step, levels = SAMPLERS[method], self._levels(t, n_steps)
 
         def begin(block, draw):
@@ -142,8 +140,6 @@ class BaseGenerative(BaseRepresentation):
         """
         check_is_fitted(self)
         curves = self._checked_codes(codes)
-        if guidance != 1:
-            self._need_null_code(f"guidance={guidance:g}")
         levels = self._levels(1.0, n_steps)
 
         def begin(block, draw):
@@ -190,7 +186,7 @@ class BaseGenerative(BaseRepresentation):
         nu = self._levels(t, 1)[0]
 
         def begin(block, draw):
-            x = (X[block] - self.mean_) / self.scale_
+            x = (X[block] - self.mean_) / self.scale_  # unlike Rows, noise unclipped
             x = torch.as_tensor(x, dtype=torch.float32, device=self.net_.device)
             points = model.space(x.view(-1, *model.data_shape))
             return points / model.sde.alpha(model.time_of(nu, points.device))
@@ -295,13 +291,6 @@ class BaseGenerative(BaseRepresentation):
             code = model.read(model.null_code).cpu().numpy()
         return np.tile(code, len(self._read_times()))[None]
 
-    def _need_null_code(self, what):
-        if self.net_.module_.code_dropout == 0:
-            raise ValueError(
-                f"{what} needs a null code, but this estimator was fitted with "
-                "code_dropout=0. Fit it with code_dropout=0.1, or leave this out."
-            )
-
     def _checked_codes(self, codes):
         """Codes as trained, a tensor ``(n, T, n_components)`` on the device."""
         codes = check_array(codes, dtype=np.float32, input_name="codes")
@@ -324,6 +313,12 @@ class BaseGenerative(BaseRepresentation):
     def _descend(self, curves, step, levels, begin, guidance, seed):
         """Rows at the end of a descent, in units of the data."""
         model, device, parts = self.net_.module_, self.net_.device, []
+        if guidance != 1 and model.code_dropout == 0:
+            raise ValueError(
+                f"guidance={guidance:g} needs a null code, but this estimator was "
+                "fitted with code_dropout=0. Fit it with code_dropout=0.1, or leave "
+                "this out."
+            )
         blocks = list(gen_batches(len(curves), BLOCK))
         total = len(blocks) * (len(levels) - 1)
         with (
@@ -337,8 +332,8 @@ class BaseGenerative(BaseRepresentation):
                 draw = partial(torch.randn, shape, generator=draws, device=device)
 
                 def denoise(y, nu, z=z):
-                    t = float(model.time_of(nu))
-                    return model.estimate(y, nu, self._code_at(z, t), guidance)
+                    t = model.time_of(nu, device)
+                    return model.estimate(y, t, self._code_at(z, float(t)), guidance)
 
                 points = descend(step, denoise, begin(block, draw), levels, draw)
                 parts.append(self._data_units(points))

@@ -45,3 +45,13 @@ def table():
     rng = np.random.default_rng(0)
     y = np.arange(90) % 3
     return rng.normal(size=(90, 8)) + 2 * y[:, None], y
+
+
+@pytest.fixture
+def figures():
+    """Figures are drawn without a screen, and closed after the test."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")

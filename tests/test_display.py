@@ -12,15 +12,9 @@ from sklearn.preprocessing import FunctionTransformer
 from diffrep.display import LabelEfficiencyDisplay, TimeProbeDisplay
 from diffrep.evaluation import compare, probe_over_time
 
-plt.switch_backend("agg")  # needs no screen
+pytestmark = pytest.mark.usefixtures("figures")
 
 TIMES = [0.0, 0.5, 1.0]
-
-
-@pytest.fixture(autouse=True)
-def figures_closed():
-    yield
-    plt.close("all")
 
 
 class Curve:

@@ -1,6 +1,5 @@
 """Pictures of codes and rows: what is drawn is what was computed."""
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -19,13 +18,7 @@ from diffrep.display import (
 )
 from diffrep.evaluation import information_profile
 
-plt.switch_backend("agg")  # needs no screen
-
-
-@pytest.fixture(autouse=True)
-def figures_closed():
-    yield
-    plt.close("all")
+pytestmark = pytest.mark.usefixtures("figures")
 
 
 class Painter:

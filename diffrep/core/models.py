@@ -240,22 +240,22 @@ class DiffusionModel(EncoderModel):
         F = self.score_network(shown, t, z)
         return self.preconditioning.denoised(x_t, F, alpha, sigma)
 
-    def estimate(self, y: Tensor, nu: float, z: Tensor, guidance: float = 1.0):
-        """Estimate ``D(y, nu)`` of x0 that samplers go by, points of the space.
+    def estimate(self, y: Tensor, t: Tensor, z: Tensor, guidance: float = 1.0):
+        """Estimate of x0 from ``y = x_t / alpha``, that samplers go by.
 
         Parameters
         ----------
         y : Tensor of shape (n, *shape)
-            ``x_t / alpha``.
-        nu : float
-            Noise-to-signal ratio sigma / alpha.
+            As the estimate, points of the space.
+        t : Tensor of shape (1,)
+            Time, one for all.
         z : Tensor of shape (n, n_components)
         guidance : float
             Weight of the code: ``D0 + guidance (Dz - D0)``, D0 the estimate
             with the null code (Ho and Salimans, "Classifier-Free Diffusion
             Guidance", 2022).
         """
-        t = self.time_of(nu, y.device).expand(len(y))
+        t = t.expand(len(y))
         x_t = self.alpha_sigma(t, y)[0] * y
         estimate = self.denoised(x_t, t, z)
         if guidance == 1:

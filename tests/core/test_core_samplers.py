@@ -183,7 +183,7 @@ def test_a_model_samples_the_same_whatever_process_and_preconditioning(
     ends = sde.noise_to_signal(torch.tensor([1.0, sde.t_min])).tolist()
 
     def denoise(y, nu):
-        return model.estimate(y, nu, z, guidance)
+        return model.estimate(y, model.time_of(nu), z, guidance)
 
     draw, levels = drawing(5, (N, 2)), noise_levels(*ends, 60)
     with torch.no_grad():
