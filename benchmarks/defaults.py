@@ -55,9 +55,9 @@ KL_WEIGHTS = [0.001, 0.01, 0.1]
 VIEWS = {
     "no views": None,
     "noise, std 0.5": partial(gaussian_noise, std=0.5),
-    "noise, std 1 (default)": gaussian_noise,
+    "noise, std 1": gaussian_noise,
     "noise, std 2": partial(gaussian_noise, std=2.0),
-    "features replaced, share .3": corrupt_features,
+    "features replaced, share .3 (default)": corrupt_features,
     "features replaced, share .6": partial(corrupt_features, share=0.6),
 }
 

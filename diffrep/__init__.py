@@ -6,6 +6,8 @@
     the estimators DRL and VDRL
 ``diffrep.baselines``
     autoencoders, simCLR and others on the same networks
+``diffrep.semi_supervised``, ``diffrep.trajectory``
+    classifiers: few labels and many rows without, whole curves of codes
 ``diffrep.evaluation``, ``diffrep.display``, ``diffrep.datasets``
     probes and comparisons, their figures, data to try them on
 ``diffrep.exceptions``

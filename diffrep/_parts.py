@@ -89,7 +89,7 @@ def view_function(augment, data_shape):
     if not isinstance(augment, str):
         return augment
     if augment == "auto" and not _is_image(data_shape):
-        augment = "gaussian"
+        augment = "table"
     elif augment == "auto":
         # What has no colour is often writing, which means another thing mirrored.
         augment = "photo" if data_shape[0] == 3 else "image"

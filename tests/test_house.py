@@ -14,7 +14,13 @@ PACKAGE = Path(diffrep.__file__).parent
 # Each module may import from those above it only.
 ORDER = [
     ["exceptions"],
-    ["core.device", "core.sde", "core.closed_form", "core.samplers"],
+    [
+        "core.device",
+        "core.sde",
+        "core.closed_form",
+        "core.samplers",
+        "core.mutual_information",
+    ],
     ["core.layers"],
     ["core.filters"],
     [
@@ -22,18 +28,32 @@ ORDER = [
         "core.time_sampling",
         "core.preconditioning",
         "core.encoders",
+        "core.heads",
         "core.score_networks",
         "core.augment",
     ],
     ["core.objectives"],
     ["core.models", "core.rows"],
     ["core.training", "core.baseline_models"],
-    ["_validation"],
+    ["core.classifiers"],
+    ["_validation", "_graph"],
     ["_parts", "evaluation._probing", "datasets"],
-    ["_base", "evaluation._comparison", "evaluation._inspection"],
-    ["_generation", "evaluation.__init__", "display._base"],
-    ["_base_diffusion", "display._accuracy", "display._codes", "display._lines"],
-    ["diffusion", "baselines", "display.__init__"],
+    [
+        "_base",
+        "evaluation._comparison",
+        "evaluation._inspection",
+        "evaluation._trajectories",
+    ],
+    ["_generation", "_base_classifier", "evaluation.__init__", "display._base"],
+    [
+        "_base_diffusion",
+        "display._accuracy",
+        "display._codes",
+        "display._lines",
+        "display._trajectories",
+    ],
+    ["diffusion", "baselines", "trajectory", "display.__init__"],
+    ["semi_supervised"],
     ["__init__"],
 ]
 RANK = {f"diffrep.{name}": i for i, names in enumerate(ORDER) for name in names}

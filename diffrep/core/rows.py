@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-__all__ = ["CLIP", "RowBatches", "Rows", "hold_out"]
+__all__ = ["CLIP", "MixedBatches", "RowBatches", "Rows", "hold_out"]
 
 #: Standardised values beyond this many standard deviations are read as this,
 #: so that one wild entry can neither spoil training nor overflow float32.
@@ -143,3 +143,39 @@ class RowBatches:
     def __iter__(self):
         for index in np.array_split(self.order(len(self.rows)), len(self)):
             yield self.rows[index]
+
+
+class MixedBatches:
+    """Batches of rows without a label and rows with one, an epoch of the former.
+
+    Parameters
+    ----------
+    rows : Rows
+    batch_size : int
+        Largest number of rows in a batch.
+    labelled : ndarray of bool
+        Which rows have a label. They come again and again.
+    n_labelled : int
+        Labelled rows in a batch, fewer than `batch_size`.
+    order : callable
+        ``order(n)`` gives the order of all rows of the next epoch.
+    """
+
+    def __init__(self, rows, batch_size, labelled, n_labelled, order):
+        self.rows = rows
+        self.n_others = batch_size - n_labelled
+        self.labelled = labelled
+        self.n_labelled = n_labelled
+        self.order = order
+
+    def __len__(self):
+        return -(-np.count_nonzero(~self.labelled) // self.n_others)
+
+    def __iter__(self):
+        order = self.order(len(self.rows))
+        known = self.labelled[order]
+        again = np.resize(order[known], (len(self), self.n_labelled))
+        for others, some in zip(
+            np.array_split(order[~known], len(self)), again, strict=True
+        ):
+            yield self.rows[np.concatenate([others, some])]

@@ -22,7 +22,14 @@ from diffrep.core.layers import draw_weights
 from diffrep.core.rows import RowBatches
 from diffrep.exceptions import DivergenceError
 
-__all__ = ["AveragedAdamW", "Progress", "RepresentationNet", "warmup_cosine"]
+__all__ = [
+    "AveragedAdamW",
+    "AveragedSGD",
+    "Progress",
+    "RepresentationNet",
+    "SeededNet",
+    "warmup_cosine",
+]
 
 MAX_GRAD_NORM = 1.0
 N_WARMUP_STEPS = 100
@@ -52,8 +59,8 @@ def warmup_cosine(step: int, n_steps: int | None) -> float:
     return (1 + math.cos(math.pi * min(1.0, passed))) / 2
 
 
-class AveragedAdamW(torch.optim.AdamW):
-    """AdamW that also keeps an exponential moving average of the weights.
+class _Averaged(torch.optim.Optimizer):
+    """Optimizer that also keeps an exponential moving average of the weights.
 
     The decay at update n is ``min(decay, (1 + n) / (10 + n))``, so that the
     average forgets the start quickly. The averages are part of the state of
@@ -65,7 +72,7 @@ class AveragedAdamW(torch.optim.AdamW):
     decay : float
         Decay of the average per step.
     **kwargs
-        Passed on to AdamW.
+        Passed on to the optimizer of torch.
     """
 
     def __init__(self, params, decay=0.999, **kwargs):
@@ -102,11 +109,19 @@ class AveragedAdamW(torch.optim.AdamW):
         return trained, [self.state[weight]["average"] for weight in trained]
 
 
+class AveragedAdamW(_Averaged, torch.optim.AdamW):
+    """AdamW with averages; `decay` is theirs."""
+
+
+class AveragedSGD(_Averaged, torch.optim.SGD):
+    """SGD with averages; `decay` is theirs, and there must be momentum."""
+
+
 class _StopTraining(Exception):
     """A callback ended the training."""
 
 
-class RepresentationNet(NeuralNet):
+class SeededNet(NeuralNet):
     """Net whose module gives its own losses, a dict of named parts.
 
     While a net trains, its module holds the raw weights; at all other times,
@@ -119,6 +134,8 @@ class RepresentationNet(NeuralNet):
         Gives a model with ``forward(x0, seen, generator)``.
     seed : int
         All random numbers of the training follow from it.
+    optimizer : class
+        One that keeps averages.
     fork_rng : bool
         Whether the module holds code that may draw from torch's global
         generator when it is built.
@@ -128,11 +145,20 @@ class RepresentationNet(NeuralNet):
         Passed on to skorch.
     """
 
-    def __init__(self, module, *, seed, fork_rng=False, bfloat16=False, **kwargs):
+    def __init__(
+        self,
+        module,
+        *,
+        seed,
+        optimizer=AveragedAdamW,
+        fork_rng=False,
+        bfloat16=False,
+        **kwargs,
+    ):
         super().__init__(
             module,
             criterion=nn.Identity,
-            optimizer=AveragedAdamW,
+            optimizer=optimizer,
             verbose=0,
             **kwargs,
         )
@@ -156,8 +182,12 @@ class RepresentationNet(NeuralNet):
         """Build the model, its weights drawn from the seed."""
         with forked_rng(self.seed) if self.fork_rng else nullcontext():
             super().initialize_module()
-        draw_weights(self.module_, generator(self.seed, Stream.START))
+        draw_weights(self.undrawn(), generator(self.seed, Stream.START))
         return self
+
+    def undrawn(self):
+        """Part of the model whose weights are drawn before training."""
+        return self.module_
 
     def set_schedule(self, n_steps):
         """Let the learning rate fall over the next `n_steps` steps."""
@@ -215,34 +245,35 @@ class RepresentationNet(NeuralNet):
             self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
         self._check_finite(f"{prefix}_loss")
 
-    def curves(self, rows, times, progress=False):
-        """Codes of `rows` at `times`.
+    def evaluate(self, function, rows, progress=False):
+        """Return ``function(x)`` of `rows`, in blocks of one size.
 
         Parameters
         ----------
+        function : callable
+            From rows ``(m, *data_shape)`` to values ``(m, ...)``, row by row.
         rows : Rows
             n of them.
-        times : array-like of shape (T,)
         progress : bool
             Whether to show a progress bar.
 
         Returns
         -------
-        codes : ndarray of shape (n, T, n_components), float32
+        values : ndarray of shape (n, ...), float32
         """
-        device = torch.device(self.device)
-        n_block = BLOCK.get(device.type, BLOCK["cpu"])
-        times = torch.as_tensor(times, dtype=torch.float32, device=device)
-        codes = np.empty((len(rows), len(times), self.module_.n_components), np.float32)
+        n_block = BLOCK.get(torch.device(self.device).type, BLOCK["cpu"])
         starts = range(0, len(rows), n_block)
+        values = np.empty(0, np.float32)
         with torch.inference_mode(), self.autocast():
             for start in tqdm(starts, desc="transform", disable=not progress):
                 block = slice(start, min(start + n_block, len(rows)))
                 x, _ = rows[block]
                 padding = x.new_zeros(n_block - len(x), *x.shape[1:])
-                z = self.module_.curve(torch.cat([x, padding]), times)
-                codes[block] = self.module_.read(z)[: len(x)].float().cpu().numpy()
-        return codes
+                found = function(torch.cat([x, padding]))[: len(x)].float().cpu()
+                if start == 0:
+                    values = np.empty((len(rows), *found.shape[1:]), np.float32)
+                values[block] = found.numpy()
+        return values
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
         """Train on, on a pair of rows; an interrupt by the user is raised.
@@ -291,6 +322,31 @@ class RepresentationNet(NeuralNet):
                 f"lr={self.lr:g}: training diverged. Use a smaller lr, and look "
                 "for features with a few enormous values."
             )
+
+
+class RepresentationNet(SeededNet):
+    """Net of an `EncoderModel`."""
+
+    def curves(self, rows, times, progress=False):
+        """Codes of `rows` at `times`.
+
+        Parameters
+        ----------
+        rows : Rows
+            n of them.
+        times : array-like of shape (T,)
+        progress : bool
+            Whether to show a progress bar.
+
+        Returns
+        -------
+        codes : ndarray of shape (n, T, n_components), float32
+        """
+        model = self.module_
+        times = torch.as_tensor(times, dtype=torch.float32, device=self.device)
+        return self.evaluate(
+            lambda x: model.read(model.curve(x, times)), rows, progress
+        )
 
 
 class Progress(Callback):

@@ -16,8 +16,13 @@ from diffrep.display._lines import (
     LossOverTimeDisplay,
     TrainingDisplay,
 )
+from diffrep.display._trajectories import (
+    AttentionProfileDisplay,
+    TimeSimilarityDisplay,
+)
 
 __all__ = [
+    "AttentionProfileDisplay",
     "CodeSwapDisplay",
     "InformationProfileDisplay",
     "LabelEfficiencyDisplay",
@@ -26,5 +31,6 @@ __all__ = [
     "LossOverTimeDisplay",
     "ReconstructionDisplay",
     "TimeProbeDisplay",
+    "TimeSimilarityDisplay",
     "TrainingDisplay",
 ]

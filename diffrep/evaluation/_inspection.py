@@ -13,12 +13,10 @@ from diffrep.evaluation._probing import (
     default_probes,
     integer_seed,
     probe_codes,
-    times_or_default,
 )
 
 __all__ = [
     "class_silhouette",
-    "code_similarity",
     "information_profile",
     "probe_over_time",
     "sample_diversity",
@@ -96,46 +94,6 @@ def probe_over_time(
         for t, stacked, codes, codes_test in views
     ]
     return pd.concat(frames, ignore_index=True)
-
-
-def code_similarity(representation, X, times=None):
-    """How alike the codes at two times are: linear CKA.
-
-    Kornblith, Norouzi, Lee and Hinton, "Similarity of Neural Network
-    Representations Revisited", ICML 2019, equation 3 with a linear kernel.
-
-    Parameters
-    ----------
-    representation : transformer
-        Fitted, with codes that depend on t: ``encode(X, times)``.
-    X : array-like of shape (n, n_features)
-    times : array-like of shape (T,), default=None
-        Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
-
-    Returns
-    -------
-    similarity : DataFrame of shape (T, T)
-        By the times. 1 for codes that are the same up to rotation, scale and
-        shift, 0 for uncorrelated ones, nan where all rows have one code.
-
-    Raises
-    ------
-    ValueError
-        If the representation is static, or a time is outside [0, 1].
-    """
-    if getattr(representation, "t_grid_", None) is None:
-        raise ValueError(
-            f"{type(representation).__name__} gives one code at all times (it has no "
-            "t_grid_, or None). Pass a representation that was fitted with t_grid."
-        )
-    times = times_or_default(times)
-    codes = representation.encode(X, times).astype(np.float64)
-    codes = np.swapaxes(codes - codes.mean(axis=0), 0, 1)
-    cross = np.array([[((a.T @ b) ** 2).sum() for b in codes] for a in codes])
-    norms = np.sqrt(np.outer(np.diag(cross), np.diag(cross)))
-    similarity = np.full_like(cross, np.nan)
-    np.divide(cross, norms, out=similarity, where=norms > 0)
-    return pd.DataFrame(similarity, index=times, columns=times)
 
 
 def class_silhouette(representations, X, y, *, times=None):

@@ -1,0 +1,88 @@
+"""Labels that spread over the graph of codes: by neighbours, propagation and shares.
+
+    python benchmarks/graphs.py [mnist] --data FOLDER [--pool 10000]
+
+Fits DRL to the pool once, without labels, and prints the share of its rows without a
+label that are called what they are, mean ± standard deviation over choices of the
+labelled rows: as many of each class, then at random with one of each class at least.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from diffrep import DiffusionRepresentation
+from diffrep._graph import aligned, class_shares, neighbor_graph, propagated
+from diffrep.datasets import DATASETS, load_dataset
+
+
+def balanced(y, n_labels, order):
+    """As many of each class."""
+    return pd.Series(order).groupby(y[order]).head(n_labels // len(np.unique(y)))
+
+
+def at_random(y, n_labels, order):
+    """At random, but for the first of each class."""
+    first = pd.Series(order).groupby(y[order]).head(1)
+    return np.unique(np.r_[first, order[: n_labels - len(first)]])
+
+
+def counted(labels):
+    """Shares as LaplaceNet takes them: those of the labelled rows."""
+    counts = np.bincount(labels[labels >= 0])
+    return counts / counts.sum(), np.zeros(len(counts))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", nargs="?", choices=DATASETS, default="mnist")
+    parser.add_argument("--data", type=Path, help="folder of mnist.npz, cifar10*.npz")
+    parser.add_argument("--pool", type=int, default=10_000, help="rows to fit on")
+    parser.add_argument("--labels", type=int, nargs="+", default=[10, 100, 1000])
+    parser.add_argument("--draws", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    data = load_dataset(arguments.dataset, folder=arguments.data)
+    n = len(data.X_train)
+    pool = np.random.default_rng(0).permutation(n)[: arguments.pool]
+    X, y = data.X_train[pool], data.y_train[pool]
+    rep = DiffusionRepresentation(image_shape=data.image_shape, random_state=0)
+    codes = rep.fit(X).transform(X)
+    rows = []
+    for n_neighbors in (10, 50):
+        W = neighbor_graph(codes, n_neighbors)
+        for draw in (balanced, at_random):
+            for n_labels in arguments.labels:
+                for seed in range(arguments.draws):
+                    order = np.random.default_rng(seed).permutation(len(y))
+                    labels = np.full(len(y), -1)
+                    known = draw(y, n_labels, order)
+                    labels[known] = y[known]
+                    free = labels < 0
+                    for estimate in (counted, class_shares):
+                        shares, error = estimate(labels)
+                        for kind in ("laplace", "poisson"):
+                            F = propagated(W, labels, shares, kind)
+                            low, high = shares - 2 * error, shares + 2 * error
+                            for scores, what in [
+                                (F, "-"),
+                                (aligned(F, labels, low, high), "aligned"),
+                            ]:
+                                called = scores.argmax(axis=1)[free]
+                                accuracy = np.mean(called == y[free])
+                                key = (draw.__name__, estimate.__name__, kind)
+                                rows.append(
+                                    (*key, n_neighbors, what, n_labels, accuracy)
+                                )
+    keys = ["labelled", "shares", "propagation", "neighbours", "alignment"]
+    results = pd.DataFrame(rows, columns=[*keys, "labels", "accuracy"])
+    groups = results.groupby([*keys, "labels"], sort=False)["accuracy"]
+    table = groups.agg(["mean", "std"]).round(3).unstack("labels")
+    print(table.swaplevel(axis=1).sort_index(axis=1).to_string())
+
+
+if __name__ == "__main__":
+    main()

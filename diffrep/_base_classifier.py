@@ -1,0 +1,149 @@
+"""What the classifiers of codes share: a representation, a net, predictions."""
+
+from __future__ import annotations
+
+import copy
+from abc import ABCMeta
+from numbers import Integral, Real
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from diffrep._base import BaseRepresentation
+from diffrep._validation import Interval, StrOptions, check_rows
+from diffrep.core.device import Stream, seed_for
+from diffrep.core.rows import Rows
+from diffrep.core.training import Progress, SeededNet
+
+__all__ = ["BaseCodeClassifier"]
+
+#: Rows on which the curves that a head is given are brought to one length.
+N_START_ROWS = 5_000
+
+
+class BaseCodeClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base of the classifiers that train a head on codes."""
+
+    _parameter_constraints: dict = {
+        "representation": [None, BaseRepresentation, FrozenEstimator],
+        "max_epochs": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "callbacks": [None, list, tuple],
+        "device": [str],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    #: ``max_epochs="auto"`` trains about so many steps, within these epochs.
+    _n_steps: int
+    _epochs: tuple[int, int]
+
+    net_: SeededNet
+
+    def predict_proba(self, X):
+        """Probabilities of the classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n, n_classes)
+            In the order of `classes_`. Those of a row do not depend, to the
+            bit, on the other rows.
+        """
+        check_is_fitted(self)
+        X = check_rows(self, X, reset=False)
+        rows = self._rows(self._inputs(X))
+        logits = self.net_.evaluate(self.net_.module_.logits, rows)
+        logits = logits.astype(np.float64)
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return odds / odds.sum(axis=1, keepdims=True)
+
+    def predict(self, X):
+        """Most probable classes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+        """
+        numbers = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[numbers]
+
+    def _inputs(self, X):
+        """Return what the net is given of checked rows."""
+        return X
+
+    def _rows(self, inputs, y=None, index=None):
+        """Return inputs as the net reads them; `_scaling` is set by `fit`."""
+        mean, scale, shape = self._scaling
+        return Rows(inputs, mean, scale, shape, self.net_.device, y, index)
+
+    def _scaling_of(self, representation):
+        """Return mean, scale and shape of rows, as the representation reads them."""
+        shape = representation.net_.module_.data_shape
+        return representation.mean_, representation.scale_, shape
+
+    def _fitted(self, X):
+        """Return the representation as it is if it is fitted, else a clone fitted."""
+        representation = self.representation
+        if isinstance(representation, FrozenEstimator):
+            representation = representation.estimator
+        try:
+            check_is_fitted(representation)
+        except NotFittedError:
+            return clone(representation).fit(X)
+        if representation.n_features_in_ != X.shape[1]:
+            raise ValueError(
+                f"X has {X.shape[1]} features, but the fitted representation was given "
+                f"{representation.n_features_in_}. Pass rows of the same kind, or a "
+                "representation that is not fitted yet."
+            )
+        return representation
+
+    def _class_numbers(self, y):
+        """Set `classes_`; return the numbers of the classes."""
+        check_classification_targets(y)
+        encoder = LabelEncoder().fit(y)
+        self.classes_ = encoder.classes_
+        return encoder.transform(y)
+
+    def _n_epochs(self, n_batches):
+        """Return the number of epochs of so many batches."""
+        if self.max_epochs == "auto":
+            return int(np.clip(-(-self._n_steps // n_batches), *self._epochs))
+        return self.max_epochs
+
+    def _start(self, inputs):
+        """Bring the curves to one length, as seen on some rows."""
+        rng = np.random.default_rng(seed_for(self.net_.seed, Stream.START, 1))
+        some = np.sort(rng.permutation(len(inputs))[:N_START_ROWS])
+        x, _ = self._rows(inputs)[some]
+        self.net_.module_.initialize(x)
+
+    def _train(self, rows, n_epochs):
+        """Train the net for some epochs; set `history_`."""
+        callbacks = list(self.callbacks or [])
+        if self.verbose:
+            callbacks.append(("progress", Progress()))
+        self.net_.set_params(callbacks=copy.deepcopy(callbacks), max_epochs=n_epochs)
+        self.net_.initialize_callbacks().partial_fit((rows, None))
+        self.net_.module_.eval()
+        history = pd.DataFrame(self.net_.history.to_list())
+        self.history_ = history.drop(columns="batches")
+        self.n_iter_ = len(self.history_)

@@ -1,0 +1,162 @@
+"""Labels that spread over the graph of nearest neighbours."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.sparse import csr_array, diags_array
+from scipy.sparse.linalg import cg
+from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import normalize
+
+__all__ = [
+    "PROPAGATIONS",
+    "aligned",
+    "class_shares",
+    "neighbor_graph",
+    "propagated",
+]
+
+#: Share of what a row passes on to its neighbours, by kind of propagation. The
+#: equation of Poisson learning has 1, where a part of the graph without labels
+#: has no solution; this is as near as matters.
+PROPAGATIONS = {"laplace": 0.99, "poisson": 1 - 1e-4}
+
+#: Of conjugate gradients: relative residual, and most iterations.
+TOLERANCE = 1e-3
+MAX_ITER = 200
+
+#: Distribution alignment: number of corrections, and the largest of each.
+N_CORRECTIONS = 100
+LARGEST_CORRECTION = 0.01
+
+
+def neighbor_graph(codes, n_neighbors, n_jobs=None):
+    """Weights of the edges from each row to its nearest neighbours, both ways.
+
+    Parameters
+    ----------
+    codes : ndarray of shape (n, n_components)
+    n_neighbors : int
+        Below n.
+    n_jobs : int or None
+        Threads of scikit-learn.
+
+    Returns
+    -------
+    W : sparse array of shape (n, n)
+        Cosines of the angles between codes, those below 0 set to 0; symmetric,
+        with a zero diagonal.
+    """
+    index = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute", n_jobs=n_jobs)
+    distances = index.fit(normalize(codes)).kneighbors_graph(mode="distance")
+    W = csr_array(distances, dtype=np.float64)
+    W.data = np.clip(1 - W.data**2 / 2, 0, None)
+    return W.maximum(W.T)
+
+
+def class_shares(labels):
+    """Shares of the classes, estimated from few labels, and their standard errors.
+
+    The shares among labelled rows, drawn towards equal ones as far as chance
+    explains how they differ from these: the estimator of James and Stein for
+    counts, Hausser and Strimmer, JMLR 10, 2009, equation 8.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n,)
+        Numbers of classes from 0 on, -1 for rows without a label.
+
+    Returns
+    -------
+    shares, errors : ndarray of shape (n_classes,)
+    """
+    counts = np.bincount(labels[labels >= 0])
+    n, equal = counts.sum(), 1 / len(counts)
+    found = counts / n
+    chance, difference = 1 - (found**2).sum(), (n - 1) * ((equal - found) ** 2).sum()
+    a = min(1.0, chance / difference) if difference > 0 else 1.0
+    shares = a * equal + (1 - a) * found
+    return shares, (1 - a) * np.sqrt(shares * (1 - shares) / n)
+
+
+def propagated(W, labels, shares, kind="laplace"):
+    """Scores of the classes for each row, from those that have a label.
+
+    Y is 0 on rows without a label; on the others it is 1 for their class, times
+    its share, divided by the number of its labels, so that a class does not win
+    because more of it happens to be labelled. "laplace" solves ``(I - a Wn) F =
+    Y``, ``Wn = D^-1/2 W D^-1/2`` with the degrees D (Zhou et al., 2004).
+    "poisson" solves ``(D - W) F = Y - Ym`` (Calder et al., 2020), Ym on labelled
+    rows such that the sum is 0; it does not forget labels over long ways.
+
+    Parameters
+    ----------
+    W : sparse array of shape (n, n)
+        Symmetric weights, none negative.
+    labels : ndarray of shape (n,)
+        Numbers of classes from 0 on, -1 for rows without a label.
+    shares : ndarray of shape (n_classes,)
+        Of the classes among all rows.
+    kind : {"laplace", "poisson"}
+
+    Returns
+    -------
+    F : ndarray of shape (n, n_classes)
+        Not negative, with rows that sum to 1; those of labelled rows one-hot,
+        those of rows that no label reaches uniform.
+    """
+    labelled = labels >= 0
+    one_hot = np.eye(len(shares))[labels] * labelled[:, None]
+    Y = one_hot * (shares / one_hot.sum(axis=0))
+    degrees = W.sum(axis=1)
+    root = diags_array(1 / np.sqrt(np.where(degrees > 0, degrees, 1)))
+    B = Y
+    if kind == "poisson":
+        B = root @ (Y - Y.sum(axis=1, keepdims=True) * shares)
+    system = diags_array(np.ones(len(Y))) - PROPAGATIONS[kind] * (root @ W @ root)
+    F = np.column_stack(
+        [cg(system, b, rtol=TOLERANCE, maxiter=MAX_ITER)[0] for b in B.T]
+    )
+    if kind == "poisson":
+        F = root @ F
+    return _normalised(F, one_hot, labelled)
+
+
+def aligned(F, labels, low, high):
+    """Scores corrected until each class has a share of the rows within bounds.
+
+    Distribution alignment as in LaplaceNet: many small corrections of the
+    scores of a class, which are then brought to a sum of 1 again.
+
+    Parameters
+    ----------
+    F : ndarray of shape (n, n_classes)
+        As of `propagated`.
+    labels : ndarray of shape (n,)
+        As there.
+    low, high : ndarray of shape (n_classes,)
+        Bounds of the shares, of the rows without a label.
+
+    Returns
+    -------
+    F : ndarray of shape (n, n_classes)
+    """
+    free = labels < 0
+    if not free.any():
+        return F
+    F = F.copy()
+    for _ in range(N_CORRECTIONS):
+        found = np.bincount(F[free].argmax(axis=1), minlength=len(low)) / free.sum()
+        ratio = np.clip(found, low, high) / (found + 1e-7)
+        F[free] *= np.clip(ratio, 1 - LARGEST_CORRECTION, 1 + LARGEST_CORRECTION)
+        F /= F.sum(axis=1, keepdims=True)
+    return F
+
+
+def _normalised(F, one_hot, labelled):
+    """Scores without what is negative, in shares of each row."""
+    F = np.clip(F, 0, None)
+    total = F.sum(axis=1, keepdims=True)
+    F = np.where(total > 0, F / np.where(total > 0, total, 1), 1 / F.shape[1])
+    F[labelled] = one_hot[labelled]
+    return F

@@ -1,0 +1,193 @@
+"""Classifiers of codes: how codes are read, and the loss of views of rows."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from diffrep.core.closed_form import in_blocks
+from diffrep.core.rows import MixedBatches
+from diffrep.core.training import SeededNet
+
+__all__ = [
+    "ClassifierModel",
+    "ClassifierNet",
+    "CurveReader",
+    "LearnedTimeReader",
+    "SemiSupervisedNet",
+    "StackReader",
+]
+
+#: Root of the mean squared length of the centred codes that a head is given.
+LENGTH = 4.0
+
+
+class StackReader(nn.Module):
+    """Curves that are the rows themselves: codes of several times, side by side.
+
+    Parameters
+    ----------
+    n_times, n_components : int
+    """
+
+    def __init__(self, n_times, n_components):
+        super().__init__()
+        self.shape = (n_times, n_components)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Curves ``(n, n_times, n_components)`` of rows, time-major columns."""
+        return x.view(-1, *self.shape)
+
+
+class CurveReader(nn.Module):
+    """Curves of codes at fixed times, by a copy of a trained model.
+
+    Parameters
+    ----------
+    model : EncoderModel
+    times : Tensor of shape (T,)
+        For a static code any one time.
+    """
+
+    times: Tensor
+
+    def __init__(self, model, times):
+        super().__init__()
+        self.model = copy.deepcopy(model)
+        self.shape = (len(times), model.n_components)
+        self.register_buffer("times", times)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Curves ``(n, T, n_components)`` of rows."""
+        return self.model.read(self.model.curve(x, self.times))
+
+
+class LearnedTimeReader(nn.Module):
+    """Codes at one time, which is learned, by a copy of a trained model.
+
+    Parameters
+    ----------
+    model : EncoderModel
+    t : float
+        Where the time starts, in (0, 1).
+    """
+
+    def __init__(self, model, t=0.5):
+        super().__init__()
+        self.model = copy.deepcopy(model)
+        self.shape = (1, model.n_components)
+        self.logit_t = nn.Parameter(torch.logit(torch.tensor(t)))
+
+    @property
+    def t(self) -> Tensor:
+        return torch.sigmoid(self.logit_t)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Curves ``(n, 1, n_components)`` of rows."""
+        z = self.model.outputs(x, self.t.expand(len(x)))
+        return self.model.read(z[:, : self.model.n_components])[:, None]
+
+
+class ClassifierModel(nn.Module):
+    """Cross-entropy of views of rows, each mixed with a view of another row.
+
+    Parameters
+    ----------
+    reader : nn.Module
+        From rows to curves ``(n, *reader.shape)``.
+    head : callable
+        ``head(n_times, n_components, n_classes)``.
+    n_classes : int
+    augment : callable or None
+        ``augment(x, generator)``, the views; None shows rows as they are.
+    n_views : int
+        Views of a row in one step.
+    mixup : bool
+        Whether to mix rows: ``a x + (1 - a) x'`` with ``a ~ U[0, 1]`` and x'
+        another row of the batch, the same for all views in a step.
+    """
+
+    centre: Tensor
+    length: Tensor
+
+    def __init__(
+        self, *, reader, head, n_classes, augment=None, n_views=1, mixup=False
+    ):
+        super().__init__()
+        self.reader = reader
+        self.head = head(*reader.shape, n_classes)
+        self.n_classes = n_classes
+        self.augment, self.n_views, self.mixup = augment, n_views, mixup
+        self.register_buffer("centre", torch.zeros(reader.shape))
+        self.register_buffer("length", torch.ones(()))
+
+    @torch.no_grad()
+    def initialize(self, x: Tensor) -> None:
+        """Centre codes and bring them to one mean length, as on rows `x`."""
+        curves = in_blocks(self.reader, x)
+        self.centre.copy_(curves.mean(0))
+        size = (curves - self.centre).square().sum(2).mean().sqrt()
+        if size > 0:
+            self.length.copy_(size / LENGTH)
+
+    def curve(self, x: Tensor) -> Tensor:
+        """Curves ``(n, T, n_components)`` as the head is given them."""
+        return (self.reader(x) - self.centre) / self.length
+
+    def logits(self, x: Tensor) -> Tensor:
+        """Logits ``(n, n_classes)`` of rows as they are."""
+        return self.head(self.curve(x))
+
+    def forward(
+        self, x0: Tensor, y: Tensor, generator: torch.Generator
+    ) -> dict[str, Tensor]:
+        """Loss of a batch of rows and the numbers ``(n,)`` of their classes."""
+        target = F.one_hot(y, self.n_classes).to(x0.dtype)
+        views = [self._view(x0, generator) for _ in range(self.n_views)]
+        if self.mixup:
+            a = torch.rand((), generator=generator, device=x0.device)
+            other = torch.randperm(len(x0), generator=generator, device=x0.device)
+            views = [a * x + (1 - a) * x[other] for x in views]
+            target = a * target + (1 - a) * target[other]
+        logits = self.logits(torch.cat(views))
+        loss = F.cross_entropy(logits, target.repeat(self.n_views, 1))
+        return {"cross_entropy": loss}
+
+    def _view(self, x, generator):
+        return x if self.augment is None else self.augment(x, generator)
+
+
+class ClassifierNet(SeededNet):
+    """Net of a `ClassifierModel`: its head is drawn, its reader stays as it is."""
+
+    def undrawn(self):
+        return self.module_.head
+
+
+class SemiSupervisedNet(ClassifierNet):
+    """Net whose batches hold a fixed number of labelled rows.
+
+    Parameters
+    ----------
+    module : callable
+    labelled : ndarray of bool
+        Which of the rows have a label.
+    n_labelled : int
+        Labelled rows in a batch.
+    **kwargs
+        Of :class:`SeededNet`.
+    """
+
+    def __init__(self, module, *, labelled, n_labelled, **kwargs):
+        super().__init__(module, **kwargs)
+        self.labelled, self.n_labelled = labelled, n_labelled
+
+    def get_iterator(self, dataset, training=False):
+        if len(dataset) < len(self.labelled) or self.labelled.all():
+            return super().get_iterator(dataset, training)
+        return MixedBatches(
+            dataset, self.batch_size, self.labelled, self.n_labelled, self._shuffled
+        )

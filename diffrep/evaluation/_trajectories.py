@@ -1,0 +1,200 @@
+"""Curves of codes: what times share, and where classifiers look."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import torch
+from scipy.spatial.distance import jensenshannon
+
+from diffrep.core.device import Stream, generator
+from diffrep.core.mutual_information import mutual_information
+from diffrep.evaluation._probing import check_labels, integer_seed, times_or_default
+
+__all__ = [
+    "attention_masks",
+    "attention_profiles",
+    "code_information",
+    "code_similarity",
+    "jensen_shannon",
+]
+
+
+def code_similarity(representation, X, times=None):
+    """How alike the codes at two times are: linear CKA.
+
+    Kornblith, Norouzi, Lee and Hinton, "Similarity of Neural Network
+    Representations Revisited", ICML 2019, equation 3 with a linear kernel.
+
+    Parameters
+    ----------
+    representation : transformer
+        Fitted, with codes that depend on t: ``encode(X, times)``.
+    X : array-like of shape (n, n_features)
+    times : array-like of shape (T,), default=None
+        Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
+
+    Returns
+    -------
+    similarity : DataFrame of shape (T, T)
+        By the times. 1 for codes that are the same up to rotation, scale and
+        shift, 0 for uncorrelated ones, nan where all rows have one code.
+
+    Raises
+    ------
+    ValueError
+        If the representation is static, or a time is outside [0, 1].
+    """
+    times, codes = _curves(representation, X, times)
+    codes = codes.astype(np.float64)
+    codes = np.swapaxes(codes - codes.mean(axis=0), 0, 1)
+    cross = np.array([[((a.T @ b) ** 2).sum() for b in codes] for a in codes])
+    norms = np.sqrt(np.outer(np.diag(cross), np.diag(cross)))
+    similarity = np.full_like(cross, np.nan)
+    np.divide(cross, norms, out=similarity, where=norms > 0)
+    return pd.DataFrame(similarity, index=times, columns=times)
+
+
+def code_information(
+    representation,
+    X,
+    times=None,
+    *,
+    normalize=True,
+    n_steps=1000,
+    batch_size=256,
+    random_state=0,
+):
+    """How much the codes at two times tell of each other: mutual information.
+
+    By a neural estimator (MINE), see
+    :func:`diffrep.core.mutual_information.mutual_information`.
+
+    Parameters
+    ----------
+    representation : transformer
+        Fitted, with codes that depend on t: ``encode(X, times)``.
+    X : array-like of shape (n, n_features)
+    times : array-like of shape (T,), default=None
+        Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
+    normalize : bool, default=True
+        Whether to divide by the geometric mean of what the codes at either
+        time tell of themselves, which the estimator finds finite.
+    n_steps : int, default=1000
+        Steps of training of the estimator.
+    batch_size : int, default=256
+        Rows in a step; the logarithm of it is about the largest estimate.
+    random_state : int, RandomState instance or None, default=0
+
+    Returns
+    -------
+    information : DataFrame of shape (T, T)
+        By the times; in nats, or a share if normalised.
+
+    Raises
+    ------
+    ValueError
+        If the representation is static, or a time is outside [0, 1].
+
+    References
+    ----------
+    Mittal, Abstreiter, Bauer, Schölkopf and Mehrjou, on trajectories of codes,
+    arXiv 2210.13774.
+    """
+    times, codes = _curves(representation, X, times)
+    first, second = np.triu_indices(len(times))
+    pairs = torch.from_numpy(np.column_stack([first, second]))
+    draws = generator(integer_seed(random_state), Stream.SCORE)
+    found = mutual_information(
+        torch.from_numpy(codes), pairs, n_steps, batch_size, draws
+    )
+    information = np.zeros((len(times), len(times)))
+    information[first, second] = information[second, first] = found.numpy()
+    if normalize:
+        own = np.sqrt(np.diag(information))
+        information /= np.outer(own, own)
+    return pd.DataFrame(information, index=times, columns=times)
+
+
+def attention_masks(n_times, index):
+    """Masks that hide one time, the reading token, both, or all but that time.
+
+    Those of the companion paper, arXiv 2210.13774, numbered 0 to 4 there.
+
+    Parameters
+    ----------
+    n_times : int
+    index : int
+        Number of the time, from 0.
+
+    Returns
+    -------
+    masks : dict of str to ndarray of bool of shape (n_times + 1,)
+        For :meth:`diffrep.trajectory.TrajectoryClassifier.attention`.
+    """
+    hidden = {
+        "none": [],
+        "time hidden": [index],
+        "token hidden": [n_times],
+        "both hidden": [index, n_times],
+        "time only": [i for i in range(n_times + 1) if i != index],
+    }
+    return {
+        name: ~np.isin(np.arange(n_times + 1), where) for name, where in hidden.items()
+    }
+
+
+def attention_profiles(classifier, X, y, *, mask=None):
+    """Where along the curve a classifier looks, by class.
+
+    Parameters
+    ----------
+    classifier : TrajectoryClassifier
+        Fitted, with ``head="attention"``.
+    X : array-like of shape (n, n_features)
+    y : array-like of shape (n,)
+        Classes to average by: those of the classifier, or any others.
+    mask : array-like of bool of shape (T + 1,), default=None
+        Where it may look, see `attention_masks`.
+
+    Returns
+    -------
+    profiles : DataFrame of shape (n_classes, T)
+        Shares of the attention to the times, without what the reading token
+        keeps to itself; rows sum to 1.
+    """
+    y = check_labels(X, y)
+    weights = classifier.attention(X, mask=mask)
+    frame = pd.DataFrame(weights, columns=classifier.t_grid_).groupby(y).mean()
+    return frame.div(frame.sum(axis=1), axis=0)
+
+
+def jensen_shannon(profiles):
+    """How different profiles are: Jensen-Shannon divergences in bits.
+
+    Parameters
+    ----------
+    profiles : DataFrame of shape (n_profiles, T)
+        Rows that sum to 1.
+
+    Returns
+    -------
+    divergences : DataFrame of shape (n_profiles, n_profiles)
+        0 for equal profiles, 1 for those that share no time.
+    """
+    rows = profiles.to_numpy()
+    distance = [[jensenshannon(p, q, base=2) for q in rows] for p in rows]
+    return pd.DataFrame(
+        np.square(distance), index=profiles.index, columns=profiles.index
+    )
+
+
+def _curves(representation, X, times):
+    """Return times, and the codes ``(n, T, n_components)`` at them."""
+    if getattr(representation, "t_grid_", None) is None:
+        raise ValueError(
+            f"{type(representation).__name__} gives one code at all times (it has no "
+            "t_grid_, or None). Pass a representation that was fitted with t_grid."
+        )
+    times = times_or_default(times)
+    return times, representation.encode(X, times)

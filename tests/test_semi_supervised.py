@@ -1,0 +1,259 @@
+"""LaplaceNet: few labels and many rows without."""
+
+import pickle
+from unittest.mock import patch
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_digits
+from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.utils import shuffle
+
+from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep.baselines import AutoencoderRepresentation, DenoiserFeatures
+from diffrep.core.rows import MixedBatches
+from diffrep.semi_supervised import LaplaceNetClassifier, SemiSupervisedKFold
+
+QUICK = {"supervised_epochs": 5, "max_epochs": 2, "random_state": 0}
+REP = {"n_components": 4, "max_epochs": 2, "random_state": 0}
+
+
+@pytest.fixture
+def few(table):
+    """The table with three labels of each class."""
+    X, y = table
+    return X, y, np.where(np.arange(90) < 9, y, -1)
+
+
+def test_labels_spread_beyond_a_supervised_classifier():
+    X, y = shuffle(*load_digits(return_X_y=True), random_state=0)
+    few = np.full(len(y), -1)
+    few[:50] = y[:50]
+    classifier = LaplaceNetClassifier(image_shape=(1, 8, 8), random_state=0)
+    train, test = np.arange(1200), np.arange(1200, 1797)
+    classifier.fit(X[train], few[train])
+    supervised = LogisticRegression(max_iter=1000).fit(X[:50], y[:50])
+    accuracy = classifier.score(X[test], y[test])
+    assert accuracy > supervised.score(X[test], y[test]) + 0.08
+    assert accuracy > 0.9
+    called = classifier.transduction_
+    np.testing.assert_array_equal(called[:50], y[:50])
+    assert np.mean(called[50:] == y[50:1200]) > 0.9
+
+
+def test_what_is_in_the_end(few):
+    X, _, labels = few
+    classifier = LaplaceNetClassifier(**QUICK).fit(X, labels)
+    assert classifier.n_iter_ == len(classifier.history_) == 7
+    F = classifier.label_distributions_
+    np.testing.assert_allclose(F.sum(axis=1), 1)
+    np.testing.assert_array_equal(
+        classifier.classes_[F.argmax(1)], classifier.transduction_
+    )
+    probabilities = classifier.predict_proba(X)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1)
+    np.testing.assert_array_equal(classifier.predict(X), probabilities.argmax(axis=1))
+    np.testing.assert_array_equal(
+        probabilities[40:41], classifier.predict_proba(X[40:41])
+    )
+
+
+def test_text_and_unlabelled_rows(few):
+    X, y, labels = few
+    names = np.array(["a", "b", "c"])
+    text = names[y].astype(object)
+    text[labels < 0] = -1
+    numbers = LaplaceNetClassifier(**QUICK).fit(X, labels)
+    named = LaplaceNetClassifier(**QUICK).fit(X, text)
+    np.testing.assert_array_equal(named.predict(X), names[numbers.predict(X)])
+    all_of_it = LaplaceNetClassifier(**QUICK).fit(X, names[y])
+    np.testing.assert_array_equal(all_of_it.transduction_, names[y])
+
+
+def test_shares_of_classes(few):
+    X, _, labels = few
+    share = {}
+    for prior in ([1 / 3] * 3, [0.5, 0.25, 0.25]):
+        classifier = LaplaceNetClassifier(class_prior=prior, **QUICK).fit(X, labels)
+        share[prior[0]] = np.mean(classifier.transduction_ == 0)
+    assert share[0.5] > share[1 / 3] + 0.05
+    with pytest.raises(ValueError, match="must be 3 shares that sum to 1"):
+        LaplaceNetClassifier(class_prior=[0.5, 0.5]).fit(X, labels)
+
+
+def test_no_label_at_all_is_refused(few):
+    X, _, labels = few
+    with pytest.raises(ValueError, match="all are -1"):
+        LaplaceNetClassifier().fit(X, np.full_like(labels, -1))
+
+
+@pytest.mark.parametrize("random_state", [0, 1])
+def test_a_seed_makes_it_repeatable(few, random_state):
+    X, _, labels = few
+    parameters = {**QUICK, "random_state": random_state}
+    first, second = (
+        LaplaceNetClassifier(**parameters).fit(X, labels).predict_proba(X)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+    other = LaplaceNetClassifier(**{**QUICK, "random_state": 7}).fit(X, labels)
+    assert not np.array_equal(first, other.predict_proba(X))
+
+
+# What the network starts from.
+
+
+def codes_at_the_start(classifier, X, labels):
+    """Codes of the network before its first step, and the representation."""
+    classifier.set_params(lr=1e-12, supervised_epochs=0, max_epochs=1).fit(X, labels)
+    model = classifier.net_.module_
+    codes = classifier.net_.evaluate(model.reader, classifier._rows(X))[:, 0]
+    return codes, classifier.representation_
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        DiffusionRepresentation,
+        VariationalDiffusionRepresentation,
+        AutoencoderRepresentation,
+        DenoiserFeatures,
+    ],
+)
+def test_starts_from_the_codes_of_a_fitted_representation(few, estimator):
+    X, _, labels = few
+    rep = estimator(**REP).fit(X)
+    weights = [w.clone() for w in rep.net_.module_.parameters()]
+    classifier = LaplaceNetClassifier(rep, random_state=0)
+    codes, used = codes_at_the_start(classifier, X, labels)
+    assert used is rep
+    if estimator is not DenoiserFeatures:  # which is read at a time of its own
+        np.testing.assert_allclose(codes, rep.transform(X), atol=1e-4)
+    LaplaceNetClassifier(rep, **QUICK).fit(X, labels)
+    for before, after in zip(weights, rep.net_.module_.parameters(), strict=True):
+        assert torch.equal(before, after)  # the representation itself is not trained
+
+
+def test_an_unfitted_representation_is_cloned_and_fitted_on_all_rows(few):
+    X, _, labels = few
+    rep = DiffusionRepresentation(**REP)
+    with patch.object(
+        DiffusionRepresentation,
+        "fit",
+        autospec=True,
+        side_effect=DiffusionRepresentation.fit,
+    ) as fit:
+        codes, used = codes_at_the_start(LaplaceNetClassifier(rep), X, labels)
+    assert fit.call_count == 1
+    assert fit.call_args.args[1].shape == X.shape
+    assert used is not rep
+    with pytest.raises(NotFittedError):
+        rep.transform(X)
+    np.testing.assert_allclose(codes, clone(rep).fit(X).transform(X), atol=1e-4)
+
+
+def test_a_frozen_representation_survives_a_search(few):
+    X, y, labels = few
+    rep = DiffusionRepresentation(**REP).fit(X)
+    search = GridSearchCV(
+        LaplaceNetClassifier(FrozenEstimator(rep), **QUICK),
+        {"propagation": ["laplace", "poisson"]},
+        cv=SemiSupervisedKFold(3),
+    )
+    with patch.object(DiffusionRepresentation, "fit") as fit:
+        search.fit(X, labels)
+    assert not fit.called
+    assert search.best_estimator_.representation_ is rep
+    assert search.score(X, y) > 0.8
+
+
+def test_rows_of_another_width_are_refused(few):
+    X, _, labels = few
+    rep = DiffusionRepresentation(**REP).fit(X[:, :5])
+    with pytest.raises(ValueError, match=r"X has 8 features.*was given 5"):
+        LaplaceNetClassifier(rep).fit(X, labels)
+
+
+def test_the_time_of_a_code_is_learned_from_a_half(few):
+    X, _, labels = few
+    rep = DiffusionRepresentation(**REP, t_grid=[0.3, 0.6]).fit(X)
+    codes, _ = codes_at_the_start(LaplaceNetClassifier(rep), X, labels)
+    np.testing.assert_allclose(codes, rep.encode(X, 0.5)[:, 0], atol=1e-4)
+    classifier = LaplaceNetClassifier(rep, **QUICK).fit(X, labels)
+    assert classifier.t_ != 0.5
+    assert 0 < classifier.t_ < 1
+    assert LaplaceNetClassifier(**QUICK).fit(X, labels).t_ is None
+
+
+def test_pickles(few):
+    X, _, labels = few
+    classifier = LaplaceNetClassifier(DiffusionRepresentation(**REP), **QUICK)
+    classifier.fit(X, labels)
+    copy = pickle.loads(pickle.dumps(classifier))
+    np.testing.assert_array_equal(copy.predict_proba(X), classifier.predict_proba(X))
+
+
+# Batches and folds.
+
+
+def test_batches_hold_labelled_rows_again_and_again():
+    labelled = np.arange(100) < 3
+    rows = np.arange(100)
+    batches = list(MixedBatches(rows, 20, labelled, 5, np.arange))
+    assert len(batches) == 7
+    for batch in batches:
+        assert np.count_nonzero(labelled[batch]) == 5
+        assert len(batch) <= 20
+    everything = np.concatenate(batches)
+    counts = np.bincount(everything)
+    assert (counts[3:] == 1).all()
+    np.testing.assert_array_equal(counts[:3], [12, 12, 11])
+
+
+def test_training_sees_labelled_rows_in_each_batch(few):
+    X, _, labels = few
+    seen = []
+    original = MixedBatches.__iter__
+
+    def watched(self):
+        for x, y in original(self):
+            seen.append(len(x))
+            yield x, y
+
+    with patch.object(MixedBatches, "__iter__", watched):
+        LaplaceNetClassifier(batch_size=32, labelled_fraction=0.25, **QUICK).fit(
+            X, labels
+        )
+    assert len(seen) == 2 * 4  # 81 rows, 24 of them in a batch
+    assert max(seen) <= 32
+
+
+@pytest.mark.parametrize("dtype", [int, object])
+def test_folds_test_labelled_rows_only(dtype):
+    y = np.repeat([-1, 0, 1], [50, 12, 6]).astype(dtype)
+    folds = list(SemiSupervisedKFold(3, shuffle=True, random_state=0).split(y, y))
+    assert SemiSupervisedKFold(3).get_n_splits() == len(folds) == 3
+    tested = np.concatenate([test for _, test in folds])
+    np.testing.assert_array_equal(np.sort(tested), np.arange(50, 68))
+    for train, test in folds:
+        assert set(range(50)) <= set(train)
+        assert not set(train) & set(test)
+        assert [np.count_nonzero(y[test] == c) for c in (0, 1)] == [4, 2]
+
+
+def test_cross_validation_scores_labelled_rows(few):
+    X, _, labels = few
+    scores = cross_val_score(
+        LaplaceNetClassifier(max_epochs=10, random_state=0),
+        X,
+        labels,
+        cv=SemiSupervisedKFold(3),
+    )
+    assert scores.shape == (3,)
+    assert set(scores) <= {0, 1 / 3, 2 / 3, 1}  # of three labelled rows
+    assert scores.mean() > 0.7

@@ -1,0 +1,197 @@
+"""Classifiers of whole curves."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import norm
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+
+from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep.core.heads import HEADS
+from diffrep.trajectory import TrajectoryClassifier
+
+REP = {"n_components": 4, "t_grid": 3, "max_epochs": 2, "random_state": 0}
+ALL_HEADS = pytest.mark.parametrize("head", sorted(HEADS))
+
+
+@pytest.fixture
+def curves():
+    """Curves of 5 times and 2 components that tell the class at the fourth time."""
+    rng = np.random.default_rng(0)
+    y = np.arange(300) % 2
+    curves = rng.normal(size=(300, 5, 2))
+    curves[:, 3, 0] = 3 * (2 * y - 1) + rng.normal(size=300)
+    return curves.reshape(300, 10), y
+
+
+def trained(head, **parameters):
+    parameters = {"lr": 1e-2, "max_epochs": 80, "random_state": 0} | parameters
+    return TrajectoryClassifier(head=head, **parameters)
+
+
+@ALL_HEADS
+def test_heads_learn_what_one_time_tells(curves, head):
+    X, y = curves
+    classifier = trained(head, n_times=5).fit(X[:200], y[:200])
+    bayes = np.mean((X[200:, 6] > 0) == y[200:])
+    if head == "mean":  # which sees a fifth of the signal in a fifth of the noise
+        bayes = norm.cdf(3 / np.sqrt(5))
+    assert bayes > 0.9
+    assert classifier.score(X[200:], y[200:]) > bayes - 0.06
+
+
+def test_concat_is_logistic_regression(curves):
+    """The same linear classifier, but for its penalty and how far it is trained."""
+    X, y = curves
+    classifier = trained("concat", n_times=5, max_epochs=300).fit(X[:200], y[:200])
+    peer = LogisticRegression(C=10).fit(X[:200], y[:200])
+    ours, theirs = (m.predict_proba(X[200:])[:, 1] for m in (classifier, peer))
+    assert np.abs(ours - theirs).mean() < 0.05
+    assert np.corrcoef(ours, theirs)[0, 1] > 0.95
+
+
+def test_attention_goes_where_the_class_is(curves):
+    X, y = curves
+    classifier = trained("attention", n_times=5).fit(X, y)
+    assert (classifier.attention_.idxmax(axis=1) == 3).all()
+    weights = classifier.attention(X)
+    assert weights.shape == (300, 5)
+    assert (weights.sum(axis=1) <= 1 + 1e-6).all()
+    for c in (0, 1):
+        np.testing.assert_allclose(
+            weights[y == c].mean(axis=0), classifier.attention_.loc[c], rtol=1e-5
+        )
+
+
+def test_attention_under_a_mask(curves):
+    X, y = curves
+    classifier = trained("attention", n_times=5).fit(X, y)
+    only = classifier.attention(X, mask=[False, True, False, False, False, False])
+    np.testing.assert_allclose(only, np.eye(5)[[1] * 300])
+    hidden = classifier.attention(X, mask=[True, True, True, False, True, True])
+    assert (hidden[:, 3] == 0).all()
+
+
+@pytest.mark.parametrize("mask", [[True] * 5, [False] * 6, [[True] * 6]])
+def test_masks_that_make_no_sense(curves, mask):
+    X, y = curves
+    classifier = trained("attention", n_times=5, max_epochs=1).fit(X, y)
+    with pytest.raises(ValueError, match="must have 6 entries"):
+        classifier.attention(X, mask=mask)
+
+
+def test_other_heads_have_no_attention(curves):
+    X, y = curves
+    classifier = trained("mean", n_times=5, max_epochs=1).fit(X, y)
+    assert not hasattr(classifier, "attention_")
+    with pytest.raises(ValueError, match="has no attention"):
+        classifier.attention(X)
+
+
+def test_a_representation_inside_is_one_before(table):
+    """Whether curves come from a step of a Pipeline or from inside is the same."""
+    X, y = table
+    rep = DiffusionRepresentation(**REP).fit(X)
+    inside = trained("gru", max_epochs=5, representation=rep).fit(X, y)
+    before = trained("gru", max_epochs=5, n_times=3).fit(rep.transform(X), y)
+    np.testing.assert_array_equal(
+        inside.predict_proba(X), before.predict_proba(rep.transform(X))
+    )
+    np.testing.assert_array_equal(inside.t_grid_, rep.t_grid_)
+
+
+@pytest.mark.parametrize("wrap", [lambda rep: rep, FrozenEstimator])
+def test_a_fitted_representation_is_used_as_it_is(table, wrap):
+    X, y = table
+    rep = DiffusionRepresentation(**REP).fit(X)
+    weights = [w.clone() for w in rep.net_.module_.parameters()]
+    for fine_tune in (False, True):
+        classifier = trained(
+            "concat", representation=wrap(rep), fine_tune=fine_tune, max_epochs=2
+        ).fit(X, y)
+        assert classifier.representation_ is rep
+    for before, after in zip(weights, rep.net_.module_.parameters(), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_an_unfitted_representation_is_cloned(table):
+    X, y = table
+    rep = VariationalDiffusionRepresentation(**REP)
+    classifier = trained("concat", representation=rep, max_epochs=2).fit(X, y)
+    assert not hasattr(rep, "net_")
+    np.testing.assert_array_equal(
+        classifier.representation_.transform(X), rep.fit(X).transform(X)
+    )
+
+
+def test_fine_tuning_trains_the_encoder(table):
+    X, y = table
+    rep = DiffusionRepresentation(**REP).fit(X)
+    parameters = {"representation": rep, "max_epochs": 30, "augment": None}
+    tuned = trained("mean", fine_tune=True, **parameters).fit(X, y)
+    frozen = trained("mean", **parameters).fit(X, y)
+    assert (
+        tuned.history_["train_loss"].iloc[-1] < frozen.history_["train_loss"].iloc[-1]
+    )
+    encoder = tuned.net_.module_.reader.model.encoder
+    assert not all(
+        torch.equal(a, b)
+        for a, b in zip(
+            encoder.parameters(),
+            rep.net_.module_.encoder.parameters(),
+            strict=True,
+        )
+    )
+
+
+def test_fine_tuning_starts_from_the_codes(table):
+    X, y = table
+    rep = DiffusionRepresentation(**REP).fit(X)
+    tuned = trained("mean", representation=rep, fine_tune=True, lr=1e-12, max_epochs=1)
+    tuned.fit(X, y)
+    curves = tuned.net_.evaluate(tuned.net_.module_.reader, tuned._rows(X))
+    np.testing.assert_allclose(
+        curves.reshape(90, -1), rep.transform(X), rtol=1e-4, atol=1e-5
+    )
+
+
+def test_in_a_pipeline(table):
+    X, y = table
+    pipe = make_pipeline(
+        DiffusionRepresentation(**REP), trained("attention", n_times=3, max_epochs=20)
+    )
+    assert cross_val_score(pipe, X, y, cv=3).mean() > 0.7
+
+
+def test_repeats_and_pickles(curves):
+    X, y = curves
+    first = trained("gru", n_times=5, max_epochs=3).fit(X, y)
+    second = pickle.loads(
+        pickle.dumps(trained("gru", n_times=5, max_epochs=3).fit(X, y))
+    )
+    np.testing.assert_array_equal(first.predict_proba(X), second.predict_proba(X))
+    np.testing.assert_array_equal(
+        first.predict_proba(X[7:8])[0], first.predict_proba(X)[7]
+    )
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_times": 3}, "10 columns, which are no multiple of n_times=3"),
+        ({"fine_tune": True}, "fine_tune=True trains an encoder"),
+        (
+            {"n_times": 2, "representation": DiffusionRepresentation(**REP)},
+            "n_times=2 is for curves in X",
+        ),
+    ],
+)
+def test_parameters_that_contradict_each_other(curves, parameters, message):
+    X, y = curves
+    with pytest.raises(ValueError, match=message):
+        TrajectoryClassifier(**parameters).fit(X, y)
