@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 from scipy.sparse import csr_array, diags_array
 from scipy.sparse.linalg import cg
+from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
 
@@ -30,16 +33,15 @@ N_CORRECTIONS = 100
 LARGEST_CORRECTION = 0.01
 
 
-def neighbor_graph(codes, n_neighbors, n_jobs=None):
+def neighbor_graph(codes, n_neighbors):
     """Weights of the edges from each row to its nearest neighbours, both ways.
 
     Parameters
     ----------
     codes : ndarray of shape (n, n_components)
-    n_neighbors : int
-        Below n.
-    n_jobs : int or None
-        Threads of scikit-learn.
+    n_neighbors : int or transformer
+        Below n; or what gives a graph of Euclidean distances to neighbours, a
+        row's own left out or not.
 
     Returns
     -------
@@ -47,10 +49,15 @@ def neighbor_graph(codes, n_neighbors, n_jobs=None):
         Cosines of the angles between codes, those below 0 set to 0; symmetric,
         with a zero diagonal.
     """
-    index = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute", n_jobs=n_jobs)
-    distances = index.fit(normalize(codes)).kneighbors_graph(mode="distance")
+    codes = normalize(codes)
+    if isinstance(n_neighbors, Integral):
+        index = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute")
+        distances = index.fit(codes).kneighbors_graph(mode="distance")
+    else:
+        distances = clone(n_neighbors).fit_transform(codes)
     W = csr_array(distances, dtype=np.float64)
     W.data = np.clip(1 - W.data**2 / 2, 0, None)
+    W = W - diags_array(W.diagonal())
     return W.maximum(W.T)
 
 

@@ -18,6 +18,7 @@ from diffrep._graph import (
 )
 from diffrep._parts import view_function
 from diffrep._validation import (
+    HasMethods,
     Interval,
     StrOptions,
     check_rows,
@@ -69,8 +70,11 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         Views of each row in a step.
     mixup : bool, default=True
         Whether rows and their labels are mixed.
-    n_neighbors : int, default=10
-        Neighbours of a row in the graph.
+    n_neighbors : int or transformer, default=10
+        Neighbours of a row in the graph, found exactly in time that grows as the
+        square of the number of rows. Beyond 100,000 pass a transformer that
+        approximates a graph of Euclidean distances, such as pynndescent's
+        ``PyNNDescentTransformer(n_neighbors=10)``.
     propagation : {"poisson", "laplace"}, default="poisson"
         How labels spread: see Notes.
     class_prior : array-like of shape (n_classes,), default=None
@@ -148,7 +152,10 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
         "n_views": [Interval(Integral, 1, None, closed="left")],
         "mixup": ["boolean"],
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "n_neighbors": [
+            Interval(Integral, 1, None, closed="left"),
+            HasMethods("fit_transform"),
+        ],
         "propagation": [StrOptions(set(PROPAGATIONS))],
         "class_prior": [None, "array-like"],
         "supervised_epochs": [
@@ -315,7 +322,9 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     def _propagate(self, X, labels):
         """Set `label_distributions_`; return what each row is called, by its graph."""
         codes = self.net_.evaluate(self.net_.module_.curve, self._rows(X))
-        n_neighbors = min(self.n_neighbors, len(X) - 1)
+        n_neighbors = self.n_neighbors
+        if isinstance(n_neighbors, Integral):
+            n_neighbors = min(n_neighbors, len(X) - 1)
         W = neighbor_graph(codes.reshape(len(X), -1), n_neighbors)
         shares, error = self._shares(labels)
         F = propagated(W, labels, shares, self.propagation)

@@ -5,6 +5,7 @@ import pytest
 from scipy.sparse import csr_array
 from sklearn.datasets import make_moons
 from sklearn.metrics.pairwise import cosine_similarity
+from sklearn.neighbors import KNeighborsTransformer
 from sklearn.semi_supervised import LabelSpreading
 
 from diffrep._graph import (
@@ -29,6 +30,18 @@ def test_edges_are_the_cosines_of_neighbours():
     np.testing.assert_allclose(W, expected, atol=1e-5)
     np.testing.assert_array_equal(W, W.T)
     assert not W.diagonal().any()
+
+
+@pytest.mark.parametrize("n_neighbors", [3, 5])
+def test_any_transformer_finds_neighbours(n_neighbors):
+    codes = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
+    given = KNeighborsTransformer(n_neighbors=n_neighbors)  # which adds each row itself
+    np.testing.assert_allclose(
+        neighbor_graph(codes, given).toarray(),
+        neighbor_graph(codes, n_neighbors).toarray(),
+        atol=1e-6,
+    )
+    assert not hasattr(given, "n_samples_fit_")
 
 
 def weights():

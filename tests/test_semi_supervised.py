@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 import torch
 from sklearn.base import clone
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KNeighborsTransformer
+from sklearn.preprocessing import StandardScaler
 from sklearn.utils import shuffle
+from sklearn.utils.estimator_checks import check_classifiers_predictions
 
 from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
 from diffrep.baselines import AutoencoderRepresentation, DenoiserFeatures
@@ -73,6 +76,26 @@ def test_text_and_unlabelled_rows(few):
     np.testing.assert_array_equal(named.predict(X), names[numbers.predict(X)])
     all_of_it = LaplaceNetClassifier(**QUICK).fit(X, names[y])
     np.testing.assert_array_equal(all_of_it.transduction_, names[y])
+
+
+@pytest.mark.parametrize("names", [["one", "two", "three"], [0, 1], ["a", "b"]])
+def test_classes_are_predicted_by_their_names(names):
+    """What `check_classifiers_classes` does, but for -1 as a class."""
+    X, y = make_blobs(n_samples=30, random_state=0, cluster_std=0.1)
+    X, y = StandardScaler().fit_transform(X), y % len(names)
+    classifier = LaplaceNetClassifier(max_epochs=10, random_state=0)
+    check_classifiers_predictions(
+        X, np.array(names)[y], "LaplaceNetClassifier", classifier
+    )
+
+
+def test_neighbours_of_a_transformer(few):
+    X, _, labels = few
+    given, number = (
+        LaplaceNetClassifier(n_neighbors=n, **QUICK).fit(X, labels)
+        for n in (KNeighborsTransformer(n_neighbors=10), 10)
+    )
+    np.testing.assert_array_equal(given.transduction_, number.transduction_)
 
 
 def test_shares_of_classes(few):

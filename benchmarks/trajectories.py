@@ -1,0 +1,87 @@
+"""Whole curves against single times: heads of `TrajectoryClassifier`.
+
+    python benchmarks/trajectories.py [digits] [--labels 100]
+
+Fits DRL once for each split, with codes at several times, and trains every head on
+the labelled rows of its curves; "best single t" is the attention head on the code of
+one time, the best of all times by its accuracy on the test rows, which favours it.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed, parallel_config
+from sklearn.model_selection import train_test_split
+
+from diffrep import DiffusionRepresentation
+from diffrep.core.heads import HEADS
+from diffrep.datasets import DATASETS, load_dataset
+from diffrep.trajectory import TrajectoryClassifier
+
+
+def measure(name, folder, rows, n_labels, n_times, split):
+    """Test accuracies on one split."""
+    torch.set_num_threads(1)
+    data = load_dataset(name, folder=folder, random_state=split)
+    X, y = data.X_train[:rows], data.y_train[:rows]
+    rep = DiffusionRepresentation(
+        t_grid=n_times, image_shape=data.image_shape, random_state=split
+    )
+    curves, test = rep.fit(X).transform(X), rep.transform(data.X_test)
+    known = slice(None)
+    if n_labels:
+        known, _ = train_test_split(
+            np.arange(len(y)), train_size=n_labels, stratify=y, random_state=split
+        )
+
+    def accuracy(head, columns, n_times):
+        classifier = TrajectoryClassifier(
+            n_times=n_times, head=head, random_state=split
+        )
+        classifier.fit(curves[known][:, columns], y[known])
+        return classifier.score(test[:, columns], data.y_test)
+
+    found = {head: accuracy(head, slice(None), n_times) for head in HEADS}
+    width = curves.shape[1] // n_times
+    for i, t in enumerate(rep.t_grid_):
+        columns = slice(i * width, (i + 1) * width)
+        found[f"t = {t:.2f}"] = accuracy("attention", columns, 1)
+    single = [value for key, value in found.items() if key.startswith("t =")]
+    return {**found, "best single t": max(single)}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("dataset", nargs="?", choices=DATASETS, default="digits")
+    parser.add_argument("--data", type=Path, help="folder of mnist.npz, cifar10*.npz")
+    parser.add_argument("--rows", type=int, help="rows to fit on")
+    parser.add_argument("--labels", type=int, help="labelled rows, all by default")
+    parser.add_argument("--times", type=int, default=5)
+    parser.add_argument("--splits", type=int, default=3)
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    with parallel_config("loky", inner_max_num_threads=1):
+        results = Parallel(n_jobs=arguments.jobs)(
+            delayed(measure)(
+                arguments.dataset,
+                arguments.data,
+                arguments.rows,
+                arguments.labels,
+                arguments.times,
+                split,
+            )
+            for split in range(arguments.splits)
+        )
+    table = pd.DataFrame(results)
+    gain = table.sub(table["best single t"], axis=0)
+    summary = pd.DataFrame({"accuracy": table.mean(), "std": table.std()})
+    summary["less best single t"] = gain.mean()
+    summary["std of it"] = gain.std()
+    print(summary.round(4).to_string())
+
+
+if __name__ == "__main__":
+    main()
