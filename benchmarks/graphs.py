@@ -63,10 +63,10 @@ def main():
                     labels[known] = y[known]
                     free = labels < 0
                     for estimate in (counted, class_shares):
-                        shares, error = estimate(labels)
+                        shares, tolerance = estimate(labels)
                         for kind in ("laplace", "poisson"):
                             F = propagated(W, labels, shares, kind)
-                            low, high = shares - 2 * error, shares + 2 * error
+                            low, high = shares - tolerance, shares + tolerance
                             for scores, what in [
                                 (F, "-"),
                                 (aligned(F, labels, low, high), "aligned"),

@@ -28,6 +28,9 @@ PROPAGATIONS = {"laplace": 0.99, "poisson": 1 - 1e-4}
 TOLERANCE = 1e-3
 MAX_ITER = 200
 
+#: Of estimated shares, relative to them.
+LEAST_TOLERANCE = 0.1
+
 #: Distribution alignment: number of corrections, and the largest of each.
 N_CORRECTIONS = 100
 LARGEST_CORRECTION = 0.01
@@ -62,7 +65,7 @@ def neighbor_graph(codes, n_neighbors):
 
 
 def class_shares(labels):
-    """Shares of the classes, estimated from few labels, and their standard errors.
+    """Shares of the classes, estimated from few labels, and how far to trust them.
 
     The shares among labelled rows, drawn towards equal ones as far as chance
     explains how they differ from these: the estimator of James and Stein for
@@ -75,7 +78,10 @@ def class_shares(labels):
 
     Returns
     -------
-    shares, errors : ndarray of shape (n_classes,)
+    shares : ndarray of shape (n_classes,)
+    tolerance : ndarray of shape (n_classes,)
+        Two standard errors, and a tenth of the share: labels that were dealt
+        out evenly say little about the shares, though they do not scatter.
     """
     counts = np.bincount(labels[labels >= 0])
     n, equal = counts.sum(), 1 / len(counts)
@@ -83,7 +89,8 @@ def class_shares(labels):
     chance, difference = 1 - (found**2).sum(), (n - 1) * ((equal - found) ** 2).sum()
     a = min(1.0, chance / difference) if difference > 0 else 1.0
     shares = a * equal + (1 - a) * found
-    return shares, (1 - a) * np.sqrt(shares * (1 - shares) / n)
+    error = (1 - a) * np.sqrt(shares * (1 - shares) / n)
+    return shares, 2 * error + LEAST_TOLERANCE * shares
 
 
 def propagated(W, labels, shares, kind="laplace"):

@@ -124,8 +124,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     class with a weight of its share in all rows, and 0 for rows without:
     "laplace" solves ``(I - 0.99 D^-1/2 W D^-1/2) F = Y``, "poisson" solves
     ``(D - W) F = Y - mean``. Then scores are corrected until each class has its
-    share of the rows, to within two standard errors of the shares if these were
-    estimated, and the largest counts.
+    share of the rows, to within a tenth and two standard errors if the shares
+    were estimated, and the largest counts.
 
     LaplaceNet is Sellars, Aviles-Rivero and Schönlieb, "LaplaceNet: A Hybrid
     Energy-Neural Model for Deep Semi-Supervised Classification", 2021; it is
@@ -255,7 +255,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         return float(reader.t.detach()) if reader.model.time_conditioned else None
 
     def _shares(self, labels):
-        """Shares of the classes among all rows, and their standard errors."""
+        """Shares of the classes among all rows, and how far these may be off."""
         if self.class_prior is None:
             return class_shares(labels)
         shares = np.asarray(self.class_prior, dtype=float)
@@ -326,9 +326,9 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         if isinstance(n_neighbors, Integral):
             n_neighbors = min(n_neighbors, len(X) - 1)
         W = neighbor_graph(codes.reshape(len(X), -1), n_neighbors)
-        shares, error = self._shares(labels)
+        shares, tolerance = self._shares(labels)
         F = propagated(W, labels, shares, self.propagation)
-        F = aligned(F, labels, shares - 2 * error, shares + 2 * error)
+        F = aligned(F, labels, shares - tolerance, shares + tolerance)
         self.label_distributions_ = F
         return F.argmax(axis=1)
 

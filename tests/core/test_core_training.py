@@ -15,6 +15,7 @@ from diffrep.core.rows import Rows
 from diffrep.core.training import (
     BLOCK,
     AveragedAdamW,
+    AveragedSGD,
     Progress,
     RepresentationNet,
     warmup_cosine,
@@ -36,11 +37,20 @@ def take_steps(optimizer, parameter, n=15):
     return history
 
 
-def test_weights_are_those_of_adamw_and_averages_their_moving_average():
+@pytest.mark.parametrize(
+    ("averaging", "plain", "options"),
+    [
+        (AveragedAdamW, torch.optim.AdamW, {}),
+        (AveragedSGD, torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
+    ],
+)
+def test_weights_are_those_of_torch_and_averages_their_moving_average(
+    averaging, plain, options
+):
     a, b = weight([0.5, -1.0]), weight([0.5, -1.0])
-    averaged = AveragedAdamW([a], lr=0.1, decay=0.6)
+    averaged = averaging([a], lr=0.1, decay=0.6, **options)
     path = take_steps(averaged, a)
-    torch.testing.assert_close(path, take_steps(torch.optim.AdamW([b], lr=0.1), b))
+    torch.testing.assert_close(path, take_steps(plain([b], lr=0.1, **options), b))
     average = path[0]
     for n, step in enumerate(path):
         decay = min(0.6, (1 + n) / (10 + n))
@@ -54,7 +64,7 @@ def test_weights_are_those_of_adamw_and_averages_their_moving_average():
     torch.testing.assert_close(a.detach(), path[-1])
 
     c = weight([0.0, 0.0])
-    restored = AveragedAdamW([c], lr=0.1)
+    restored = averaging([c], lr=0.1, **options)
     restored.load_state_dict(pickle.loads(pickle.dumps(state)))
     torch.testing.assert_close(restored.state[c]["average"], average)
     assert restored.param_groups[0]["n_updates"] == 15
