@@ -8,6 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
@@ -17,6 +18,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from diffrep._base import BaseRepresentation
 from diffrep._validation import Interval, StrOptions, check_rows
+from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, seed_for
 from diffrep.core.rows import Rows
 from diffrep.core.training import Progress, SeededNet
@@ -32,6 +34,7 @@ class BaseCodeClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
 
     _parameter_constraints: dict = {
         "representation": [None, BaseRepresentation, FrozenEstimator],
+        "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
         "max_epochs": [
             StrOptions({"auto"}),
             Interval(Integral, 1, None, closed="left"),
@@ -50,6 +53,29 @@ class BaseCodeClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
 
     net_: SeededNet
 
+    def __init__(
+        self,
+        representation,
+        *,
+        augment,
+        max_epochs,
+        batch_size,
+        lr,
+        callbacks,
+        device,
+        verbose,
+        random_state,
+    ):
+        self.representation = representation
+        self.augment = augment
+        self.max_epochs = max_epochs
+        self.batch_size = batch_size
+        self.lr = lr
+        self.callbacks = callbacks
+        self.device = device
+        self.verbose = verbose
+        self.random_state = random_state
+
     def predict_proba(self, X):
         """Probabilities of the classes.
 
@@ -67,9 +93,7 @@ class BaseCodeClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         X = check_rows(self, X, reset=False)
         rows = self._rows(self._inputs(X))
         logits = self.net_.evaluate(self.net_.module_.logits, rows)
-        logits = logits.astype(np.float64)
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return odds / odds.sum(axis=1, keepdims=True)
+        return softmax(logits.astype(np.float64), axis=1)
 
     def predict(self, X):
         """Most probable classes.
@@ -139,7 +163,7 @@ class BaseCodeClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     def _train(self, rows, n_epochs):
         """Train the net for some epochs; set `history_`."""
         callbacks = list(self.callbacks or [])
-        if self.verbose:
+        if self.verbose and n_epochs > 1:  # a bar of one epoch tells nothing
             callbacks.append(("progress", Progress()))
         self.net_.set_params(callbacks=copy.deepcopy(callbacks), max_epochs=n_epochs)
         self.net_.initialize_callbacks().partial_fit((rows, None))

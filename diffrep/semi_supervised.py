@@ -7,6 +7,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.preprocessing import LabelEncoder
+from tqdm.auto import tqdm
 
 from diffrep._base_classifier import BaseCodeClassifier
 from diffrep._graph import (
@@ -27,7 +28,6 @@ from diffrep._validation import (
     restored_on_error,
 )
 from diffrep.baselines import RandomEncoderRepresentation
-from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.classifiers import (
     ClassifierModel,
     LearnedTimeReader,
@@ -149,7 +149,6 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     _parameter_constraints: dict = {
         **BaseCodeClassifier._parameter_constraints,
         "image_shape": [None, "array-like"],
-        "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
         "n_views": [Interval(Integral, 1, None, closed="left")],
         "mixup": ["boolean"],
         "n_neighbors": [
@@ -187,23 +186,25 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         verbose=0,
         random_state=None,
     ):
-        self.representation = representation
+        super().__init__(
+            representation,
+            augment=augment,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            callbacks=callbacks,
+            device=device,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.image_shape = image_shape
-        self.augment = augment
         self.n_views = n_views
         self.mixup = mixup
         self.n_neighbors = n_neighbors
         self.propagation = propagation
         self.class_prior = class_prior
         self.supervised_epochs = supervised_epochs
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
         self.labelled_fraction = labelled_fraction
-        self.lr = lr
-        self.callbacks = callbacks
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
     @restored_on_error
@@ -243,7 +244,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         if n_supervised:
             known = np.flatnonzero(labels >= 0)
             self._train(self._rows(X, labels, known), n_supervised)
-        for _ in range(n_epochs):
+        epochs = range(n_epochs)
+        for _ in tqdm(epochs, desc="fit", unit="epoch", disable=not self.verbose):
             self._train(self._rows(X, self._propagate(X, labels)), 1)
         self.transduction_ = self.classes_[self._propagate(X, labels)]
         return self

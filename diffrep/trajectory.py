@@ -20,7 +20,6 @@ from diffrep._validation import (
     restored_on_error,
     row_statistics,
 )
-from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.classifiers import (
     ClassifierModel,
     ClassifierNet,
@@ -106,7 +105,6 @@ class TrajectoryClassifier(BaseCodeClassifier):
         "n_times": [None, Interval(Integral, 1, None, closed="left")],
         "head": [StrOptions(set(HEADS))],
         "fine_tune": ["boolean"],
-        "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
     }
 
     def __init__(
@@ -125,18 +123,20 @@ class TrajectoryClassifier(BaseCodeClassifier):
         verbose=0,
         random_state=None,
     ):
-        self.representation = representation
+        super().__init__(
+            representation,
+            augment=augment,
+            max_epochs=max_epochs,
+            batch_size=batch_size,
+            lr=lr,
+            callbacks=callbacks,
+            device=device,
+            verbose=verbose,
+            random_state=random_state,
+        )
         self.n_times = n_times
         self.head = head
         self.fine_tune = fine_tune
-        self.augment = augment
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.callbacks = callbacks
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
 
     @fit_context(prefer_skip_nested_validation=True)
     @restored_on_error

@@ -213,6 +213,16 @@ def test_the_time_of_a_code_is_learned_from_a_half(few):
     assert LaplaceNetClassifier(**QUICK).fit(X, labels).t_ is None
 
 
+def test_progress_is_shown_if_asked_for(few, capsys):
+    X, _, labels = few
+    LaplaceNetClassifier(**QUICK).fit(X, labels)
+    assert capsys.readouterr().err == ""
+    LaplaceNetClassifier(verbose=1, **QUICK).fit(X, labels)
+    shown = capsys.readouterr().err
+    assert "5/5" in shown  # epochs on the labels
+    assert "2/2" in shown  # epochs with a graph
+
+
 def test_pickles(few):
     X, _, labels = few
     classifier = LaplaceNetClassifier(DiffusionRepresentation(**REP), **QUICK)
