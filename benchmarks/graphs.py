@@ -8,6 +8,7 @@ labelled rows: as many of each class, then at random with one of each class at l
 """
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +37,18 @@ def counted(labels):
     return counts / counts.sum(), np.zeros(len(counts))
 
 
+def accuracies(W, labels, y):
+    """Accuracy on rows without a label, by shares, propagation and alignment."""
+    free = labels < 0
+    for estimate, kind in product((counted, class_shares), ("laplace", "poisson")):
+        shares, tolerance = estimate(labels)
+        F = propagated(W, labels, shares, kind)
+        corrected = aligned(F, labels, shares - tolerance, shares + tolerance)
+        for what, scores in {"-": F, "aligned": corrected}.items():
+            accuracy = np.mean(scores.argmax(axis=1)[free] == y[free])
+            yield estimate.__name__, kind, what, accuracy
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", nargs="?", choices=DATASETS, default="mnist")
@@ -51,36 +64,22 @@ def main():
     X, y = data.X_train[pool], data.y_train[pool]
     rep = DiffusionRepresentation(image_shape=data.image_shape, random_state=0)
     codes = rep.fit(X).transform(X)
+    graphs = {k: neighbor_graph(codes, k) for k in (10, 50)}
+    settings = product((balanced, at_random), arguments.labels, range(arguments.draws))
     rows = []
-    for n_neighbors in (10, 50):
-        W = neighbor_graph(codes, n_neighbors)
-        for draw in (balanced, at_random):
-            for n_labels in arguments.labels:
-                for seed in range(arguments.draws):
-                    order = np.random.default_rng(seed).permutation(len(y))
-                    labels = np.full(len(y), -1)
-                    known = draw(y, n_labels, order)
-                    labels[known] = y[known]
-                    free = labels < 0
-                    for estimate in (counted, class_shares):
-                        shares, tolerance = estimate(labels)
-                        for kind in ("laplace", "poisson"):
-                            F = propagated(W, labels, shares, kind)
-                            low, high = shares - tolerance, shares + tolerance
-                            for scores, what in [
-                                (F, "-"),
-                                (aligned(F, labels, low, high), "aligned"),
-                            ]:
-                                called = scores.argmax(axis=1)[free]
-                                accuracy = np.mean(called == y[free])
-                                key = (draw.__name__, estimate.__name__, kind)
-                                rows.append(
-                                    (*key, n_neighbors, what, n_labels, accuracy)
-                                )
+    for draw, n_labels, seed in settings:
+        order = np.random.default_rng(seed).permutation(len(y))
+        labels = np.full(len(y), -1)
+        known = draw(y, n_labels, order)
+        labels[known] = y[known]
+        for n_neighbors, W in graphs.items():
+            for shares, kind, what, accuracy in accuracies(W, labels, y):
+                key = (draw.__name__, shares, kind, n_neighbors, what)
+                rows.append((*key, n_labels, accuracy))
     keys = ["labelled", "shares", "propagation", "neighbours", "alignment"]
     results = pd.DataFrame(rows, columns=[*keys, "labels", "accuracy"])
     groups = results.groupby([*keys, "labels"], sort=False)["accuracy"]
-    table = groups.agg(["mean", "std"]).round(3).unstack("labels")
+    table = groups.agg(["mean", "std"]).round(3).unstack("labels").sort_index()
     print(table.swaplevel(axis=1).sort_index(axis=1).to_string())
 
 

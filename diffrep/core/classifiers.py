@@ -66,20 +66,18 @@ class CurveReader(nn.Module):
 
 
 class LearnedTimeReader(nn.Module):
-    """Codes at one time, which is learned, by a copy of a trained model.
+    """Codes at one time, which is learned from 1/2, by a copy of a trained model.
 
     Parameters
     ----------
     model : EncoderModel
-    t : float
-        Where the time starts, in (0, 1).
     """
 
-    def __init__(self, model, t=0.5):
+    def __init__(self, model):
         super().__init__()
         self.model = copy.deepcopy(model)
         self.shape = (1, model.n_components)
-        self.logit_t = nn.Parameter(torch.logit(torch.tensor(t)))
+        self.logit_t = nn.Parameter(torch.zeros(()))
 
     @property
     def t(self) -> Tensor:
