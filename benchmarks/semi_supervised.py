@@ -42,8 +42,10 @@ DEFAULT = [
     "LabelSpreading",
     "LabelSpreading, DRL",
     "LaplaceNet",
+    "LaplaceNet, no mixup",
     "LaplaceNet, longer",
     "LaplaceNet, DRL",
+    "LaplaceNet, DRL, no mixup",
     "LaplaceNet, VDRL",
 ]
 FULL = [
@@ -55,27 +57,29 @@ FULL = [
     "LaplaceNet, no mixup",
     "LaplaceNet, longer",
     *(f"LaplaceNet, {name}" for name in REPRESENTATIONS),
+    "LaplaceNet, DRL, no mixup",
 ]
 LABELS = {"cifar10": [100, 1000]}
 
 
 def classifier(row, representations, options, seed):
     """Unfitted classifier of a row of the table."""
-    kind, _, detail = row.partition(", ")
+    kind, *details = row.split(", ")
+    representation = next(
+        (representations[d] for d in details if d in representations), None
+    )
     if kind in ("supervised", "self-training"):
         linear = LogisticRegression(max_iter=2000)
         return linear if kind == "supervised" else SelfTrainingClassifier(linear)
     if kind == "LabelSpreading":
         spreading = LabelSpreading(**SPREADING)
-        if not detail:
+        if representation is None:
             return spreading
-        return make_pipeline(FrozenEstimator(representations[detail]), spreading)
-    options = {**options, "random_state": seed}
-    if detail == "no mixup":
-        options["mixup"] = False
-    if detail == "longer":
+        return make_pipeline(FrozenEstimator(representation), spreading)
+    options = {**options, "mixup": "no mixup" not in details, "random_state": seed}
+    if "longer" in details:
         options["max_epochs"] *= 3
-    return LaplaceNetClassifier(representations.get(detail), **options)
+    return LaplaceNetClassifier(representation, **options)
 
 
 def measure(row, n_labels, split, data, representations, options):
@@ -143,7 +147,7 @@ def main():
         "n_views": 3 if full else 1,
         "max_epochs": 100 if full else arguments.epochs,
     }
-    names = {row.partition(", ")[2] for row in rows} & set(REPRESENTATIONS)
+    names = {part for row in rows for part in row.split(", ")} & set(REPRESENTATIONS)
     with parallel_config("loky", inner_max_num_threads=1):
         run = Parallel(n_jobs=arguments.jobs)
         pairs = run(delayed(fitted)(name, data) for name in sorted(names))

@@ -10,12 +10,15 @@
     classifiers: few labels and many rows without, whole curves of codes
 ``diffrep.evaluation``, ``diffrep.display``, ``diffrep.datasets``
     probes and comparisons, their figures, data to try them on
+``diffrep.data_parallel``
+    training on several processes or GPUs
 ``diffrep.exceptions``
     errors and warnings
 ``diffrep.core``
     the torch inside
 """
 
+from diffrep.core.distributed import data_parallel
 from diffrep.core.sde import SDE, VE, VP, SubVP
 from diffrep.diffusion import (
     DiffusionRepresentation,
@@ -31,4 +34,5 @@ __all__ = [
     "DiffusionRepresentation",
     "SubVP",
     "VariationalDiffusionRepresentation",
+    "data_parallel",
 ]

@@ -1,4 +1,4 @@
-"""What every representation estimator shares: validate, build, train, encode."""
+"""What every representation estimator shares: validate, build, train."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ from numbers import Integral, Real
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_consistent_length
-from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping
 
+from diffrep._codes import CodesMixin
 from diffrep._parts import (
     encoder_factory,
     read_out_times,
-    shortest_distinct,
     view_function,
 )
 from diffrep._validation import (
     Interval,
     StrOptions,
     check_data_shape,
-    check_feature_names_in,
     check_rows,
-    check_times,
     draw_seed,
     fit_context,
     restored_on_error,
@@ -37,7 +34,7 @@ from diffrep._validation import (
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, choose_device, generator, seed_for
 from diffrep.core.encoders import BACKBONES, CONDITIONINGS
-from diffrep.core.rows import Rows, hold_out
+from diffrep.core.rows import Rows, blocks, hold_out
 from diffrep.core.training import Progress, RepresentationNet
 
 __all__ = ["BaseRepresentation"]
@@ -50,12 +47,13 @@ EPOCHS = (10, 500)
 WEIGHT_DECAY = 0.01
 
 #: Largest number of rows that the closed forms of the start, and that of how
-#: codes are read after training, are fitted to.
+#: codes are read after training, are fitted to, and of numbers in them: 128 MB.
 N_START_ROWS = 10_000
 N_READOUT_ROWS = 5_000
+MAX_VALUES = 2**25
 
 
-class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseRepresentation(CodesMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of the representation estimators; composed around a skorch net.
 
     Subclasses say which model is trained (`_model`) and from which density its
@@ -86,8 +84,6 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
-
-    net_: RepresentationNet
 
     def __init__(
         self,
@@ -199,119 +195,54 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         -------
         self : object
         """
-        first = not hasattr(self, "net_")
-        X, y = self._check_fit_data(X, y, reset=first)
-        if first:
-            self._build(X, y)
-        self.net_.module_.times = self._times()
-        if self.net_.n_steps_ is not None:
-            self.net_.set_schedule(None)
-        self._train(X, y, n_epochs=1)
+        X, y = self._check_fit_data(X, y, reset=not hasattr(self, "net_"))
+        self._train_one_epoch(X, y)
         return self
 
-    def transform(self, X):
-        """Codes of rows; time-stacked if `t_grid` was not None.
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_batches(self, batches):
+        """Train on rows that come in batches, once through, as `partial_fit` does.
+
+        Batches are joined to blocks of 10,000 rows, or as many as have 2^25
+        numbers, and one epoch is trained on each. The first block fixes the
+        standardisation of the data and the start of the network, the last one
+        how codes are read: let rows come in random order. If the stream breaks
+        off, the estimator is as it was after the last block.
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        batches : iterable of array-like of shape (n, n_features)
+            A generator, a torch DataLoader, the record batches of pyarrow. The
+            batches may be of any length, and of different ones.
 
         Returns
         -------
-        codes : ndarray of shape (n, n_components) or (n, T * n_components)
-            float32. With T times in `t_grid_` the columns are time-major. The
-            code of a row does not depend, to the bit, on the other rows.
-        """
-        check_is_fitted(self)
-        X = check_rows(self, X, reset=False)
-        return self._curves(X, self._read_times()).reshape(len(X), -1)
-
-    def encode(self, X, t):
-        """Codes of rows at any times, not only those of `t_grid_`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, n_features)
-        t : float or array-like of shape (T,)
-            Times in [0, 1].
-
-        Returns
-        -------
-        codes : ndarray of shape (n, T, n_components)
-            float32.
+        self : object
 
         Raises
         ------
         ValueError
-            If the estimator is static (``t_grid=None``) or a time is outside
-            [0, 1].
+            If there are no rows, or ``encoder="class"``, which needs labels.
         """
-        check_is_fitted(self)
-        if self.t_grid_ is None:
-            raise ValueError(
-                "encode(X, t) needs a code that depends on t, but this estimator was "
-                "fitted with t_grid=None, which trains a static code. Fit it with "
-                "t_grid=1 (or any other grid), or use transform(X)."
-            )
-        X = check_rows(self, X, reset=False)
-        return self._curves(X, check_times(t, self.net_.module_.times.t_min, "t"))
+        X = None
+        checked = self._checked_batches(batches)
+        for X in blocks(checked, N_START_ROWS, MAX_VALUES):
+            y = self._check_trainable(X, None, reset=not hasattr(self, "net_"))
+            self._train_one_epoch(X, y)
+        if X is None:
+            raise ValueError("batches is empty. Pass an iterable of arrays of rows.")
+        return self
 
-    def get_feature_names_out(self, input_features=None):
-        """Names of the columns of `transform`.
-
-        Parameters
-        ----------
-        input_features : array-like of str, optional
-            Checked against the names seen in `fit`, otherwise not used.
-
-        Returns
-        -------
-        names : ndarray of str objects
-            The class name in lower case, the time if there is one, the number
-            of the component.
-        """
-        check_is_fitted(self)
-        check_feature_names_in(self, input_features, generate_names=False)
-        prefix = type(self).__name__.lower()
-        digits = len(str(self.net_.module_.n_components - 1))
-        numbers = [f"{j:0{digits}}" for j in range(self.net_.module_.n_components)]
-        if self.t_grid_ is None:
-            return np.array([f"{prefix}{j}" for j in numbers], dtype=object)
-        times = [f"{prefix}_t{t}" for t in shortest_distinct(self.t_grid_)]
-        return np.array([f"{t}_{j}" for t in times for j in numbers], dtype=object)
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float32"]
-        return tags
-
-    @property
-    def _n_features_out(self):
-        return len(self._read_times()) * self.net_.module_.n_components
-
-    @property
-    def classes_(self):
-        """Labels that ``encoder="class"`` codes, of shape (n_classes,)."""
-        labels = getattr(self, "_labels", None)
-        if labels is None:
-            raise AttributeError("classes_ exists after fit with encoder='class' only.")
-        return labels.classes_
-
-    @property
-    def class_codes_(self):
-        """Their codes, of shape (n_classes, T, n_components); static T = 1."""
-        classes = torch.arange(len(self.classes_), device=self.net_.device)
-        with torch.inference_mode():
-            times = torch.tensor(self._read_times(), dtype=torch.float32)
-            codes = self.net_.module_.curve(classes, times.to(classes.device))
-        return codes.cpu().numpy()
-
-    def _read_times(self):
-        """Return the times that `transform` reads; any one for a static code."""
-        return [0.0] if self.t_grid_ is None else list(self.t_grid_)
+    def _checked_batches(self, batches):
+        for i, X in enumerate(batches):
+            yield check_rows(self, X, reset=i == 0 and not hasattr(self, "net_"))
 
     def _check_fit_data(self, X, y, reset):
         X = check_rows(self, X, reset=reset)
+        return X, self._check_trainable(X, y, reset)
+
+    def _check_trainable(self, X, y, reset):
+        """Numbers of the classes of checked rows, if any; set the labels."""
         if len(X) < 2:
             raise ValueError(
                 "Found array with n_samples=1; a representation needs at least 2 rows "
@@ -319,7 +250,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
             )
         if reset:
             self._labels = LabelEncoder() if self.encoder == "class" else None
-        return X, self._class_numbers(X, y, reset)
+        return self._class_numbers(X, y, reset)
 
     def _class_numbers(self, X, y, reset=False):
         """Numbers of the classes for an encoder of classes, else None."""
@@ -376,7 +307,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         model, seed = self.net_.module_, self.net_.seed
         rows = self._rows(X, y)
         rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
-        x0, seen = rows[rng.permutation(len(X))[:N_START_ROWS]]
+        x0, seen = rows[some_rows(X, N_START_ROWS, rng)]
         model.initialize(x0, generator(seed, Stream.START, 2, self.net_.device))
         # A generator of its own: all methods start from the same encoder.
         draws = generator(seed, Stream.START, 3, self.net_.device)
@@ -421,12 +352,21 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         )
         self.n_iter_ = len(self.history_)
 
+    def _train_one_epoch(self, X, y):
+        """Build what is not built yet; train on, at a constant learning rate."""
+        if not hasattr(self, "net_"):
+            self._build(X, y)
+        self.net_.module_.times = self._times()
+        if self.net_.n_steps_ is not None:
+            self.net_.set_schedule(None)
+        self._train(X, y, n_epochs=1)
+
     def _fit_readout(self, X, y):
         """Fit how codes are read to the views, if there are any."""
         model, seed = self.net_.module_, self.net_.seed
         if model.augment is not None:
             rng = np.random.default_rng(seed_for(seed, Stream.READOUT))
-            _, seen = self._rows(X, y)[rng.permutation(len(X))[:N_READOUT_ROWS]]
+            _, seen = self._rows(X, y)[some_rows(X, N_READOUT_ROWS, rng)]
             model.fit_readout(
                 seen, generator(seed, Stream.READOUT, 1, self.net_.device)
             )
@@ -435,11 +375,7 @@ class BaseRepresentation(TransformerMixin, BaseEstimator, metaclass=ABCMeta):
         shape, device = self.net_.module_.data_shape, self.net_.device
         return Rows(X, self.mean_, self.scale_, shape, device, y=y, **options)
 
-    def _curves(self, X, times):
-        """Codes ``(n, T, n_components)`` of checked rows at checked times."""
-        if self._labels:
-            raise ValueError(
-                "encoder='class' gives codes of classes, not of rows: they are in "
-                "class_codes_."
-            )
-        return self.net_.curves(self._rows(X), times, progress=bool(self.verbose))
+
+def some_rows(X, n, rng):
+    """Numbers of `n` rows at random, or of as many as have MAX_VALUES numbers."""
+    return rng.permutation(len(X))[: min(n, max(2, MAX_VALUES // X.shape[1]))]

@@ -128,6 +128,11 @@ class BaseCodeClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         representation = self.representation
         if isinstance(representation, FrozenEstimator):
             representation = representation.estimator
+        if getattr(representation, "encoder", None) == "class":
+            raise ValueError(
+                'The representation has encoder="class": it codes labels, which the '
+                "rows to classify do not have. Pass one that codes rows."
+            )
         try:
             check_is_fitted(representation)
         except NotFittedError:

@@ -20,6 +20,8 @@ from sklearn.utils.validation import (
 )
 from sklearn.utils.validation import validate_data
 
+from diffrep.core.distributed import peers
+
 __all__ = [
     "HasMethods",
     "Interval",
@@ -35,7 +37,8 @@ __all__ = [
     "validate_params",
 ]
 
-CHUNK = 8192
+#: Numbers that statistics are computed over at a time: 32 MB of them.
+CHUNK_SIZE = 2**22
 
 _ENCODE_TEXT = (
     "Turn text into numbers before this step, for instance by a OneHotEncoder in a "
@@ -69,10 +72,15 @@ def restored_on_error(method):
 
 
 def draw_seed(random_state) -> int:
-    """Return an integer seed; None takes fresh entropy, not numpy's global state."""
+    """Return an integer seed, one for all processes that train together.
+
+    None takes fresh entropy, not numpy's global state.
+    """
     if random_state is None:
-        return int(np.random.SeedSequence().generate_state(1)[0])
-    return int(check_random_state(random_state).randint(np.iinfo(np.int32).max))
+        seed = np.random.SeedSequence().generate_state(1)[0]
+    else:
+        seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
+    return int(peers().agree(seed))
 
 
 def check_rows(estimator, X, y="no_validation", *, reset):
@@ -171,7 +179,7 @@ def row_statistics(X, data_shape):
         If values are beyond the range of float32.
     """
     scaler = StandardScaler()
-    for chunk in gen_batches(len(X), CHUNK):
+    for chunk in gen_batches(len(X), max(1, CHUNK_SIZE // X.shape[1])):
         rows = X[chunk].astype(np.float64)
         largest = np.abs(rows).max()
         if largest > np.finfo(np.float32).max:

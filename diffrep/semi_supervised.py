@@ -34,6 +34,7 @@ from diffrep.core.classifiers import (
     SemiSupervisedNet,
 )
 from diffrep.core.device import choose_device
+from diffrep.core.distributed import peers
 from diffrep.core.heads import MeanHead
 from diffrep.core.training import AveragedSGD
 
@@ -245,7 +246,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
             known = np.flatnonzero(labels >= 0)
             self._train(self._rows(X, labels, known), n_supervised)
         epochs = range(n_epochs)
-        for _ in tqdm(epochs, desc="fit", unit="epoch", disable=not self.verbose):
+        silent = not self.verbose or peers().rank > 0
+        for _ in tqdm(epochs, desc="fit", unit="epoch", disable=silent):
             self._train(self._rows(X, self._propagate(X, labels)), 1)
         self.transduction_ = self.classes_[self._propagate(X, labels)]
         return self

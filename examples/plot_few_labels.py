@@ -21,7 +21,7 @@ from diffrep import DiffusionRepresentation
 from diffrep.semi_supervised import LaplaceNetClassifier
 
 N_LABELS = 50
-MAX_EPOCHS = 25  # of the representation; 160 are about its default
+MAX_EPOCHS = 15  # of the representation; 160 are about its default
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=600, random_state=0)
@@ -39,7 +39,7 @@ rep = DiffusionRepresentation(
     image_shape=image_shape, max_epochs=MAX_EPOCHS, random_state=0
 ).fit(X)
 graph = {"kernel": "knn", "n_neighbors": 10, "alpha": 0.9, "max_iter": 200}
-shared = {"max_epochs": 10, "random_state": 0}
+shared = {"max_epochs": 6, "random_state": 0}
 classifiers = {
     "self-training on pixels": SelfTrainingClassifier(
         LogisticRegression(max_iter=2000)

@@ -21,7 +21,7 @@ from diffrep.display import LatentDisplay, LatentGridDisplay
 
 DATASET, FOLDER = "digits", None  # "mnist_5k"; "cifar10" and the folder of its npz
 DENSITIES = ["uniform", "high_noise", 0.8]
-N_STEPS, SIGMA_MAX = 160, 5.0  # 2,000 and 50 for those
+N_STEPS, SIGMA_MAX = 110, 5.0  # 2,000 and 50 for those
 
 data = load_dataset(DATASET, folder=FOLDER)
 X, y = data.X_train, data.y_train
@@ -29,6 +29,7 @@ n_epochs = N_STEPS * 128 // len(X)
 shared = {
     "image_shape": data.image_shape,
     "noise_space": "data",
+    "init": "random",
     "sde": VE(sigma_max=SIGMA_MAX),
     "preconditioning": "none",
     "augment": None,

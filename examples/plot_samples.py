@@ -18,7 +18,7 @@ from sklearn.svm import SVC
 from diffrep import DiffusionRepresentation
 from diffrep.evaluation import sample_diversity
 
-MAX_EPOCHS = 25  # 15 seconds for all; 500 for sharper images
+MAX_EPOCHS = 15  # 10 seconds for all; 500 for sharper images
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, random_state=0)

@@ -16,6 +16,7 @@ ORDER = [
     ["exceptions"],
     [
         "core.device",
+        "core.distributed",
         "core.sde",
         "core.closed_form",
         "core.samplers",
@@ -38,6 +39,7 @@ ORDER = [
     ["core.classifiers"],
     ["_validation", "_graph"],
     ["_parts", "evaluation._probing", "datasets"],
+    ["_codes"],
     [
         "_base",
         "evaluation._comparison",

@@ -202,6 +202,15 @@ def test_rows_of_another_width_are_refused(few):
         LaplaceNetClassifier(rep).fit(X, labels)
 
 
+@pytest.mark.parametrize("fitted", [True, False])
+def test_a_representation_that_codes_labels_is_refused(few, fitted):
+    X, y, labels = few
+    rep = DiffusionRepresentation(**REP, encoder="class")
+    rep = rep.fit(X, y) if fitted else rep
+    with pytest.raises(ValueError, match='encoder="class": it codes labels'):
+        LaplaceNetClassifier(rep).fit(X, labels)
+
+
 def test_the_time_of_a_code_is_learned_from_a_half(few):
     X, _, labels = few
     rep = DiffusionRepresentation(**REP, t_grid=[0.3, 0.6]).fit(X)

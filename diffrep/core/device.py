@@ -69,18 +69,22 @@ def choose_device(device: str = "auto") -> torch.device:
     return chosen
 
 
-def seed_for(seed: int, stream: Stream, step: int = 0) -> int:
-    """Mix `seed`, `stream` and `step` into one 64-bit seed."""
-    mixed = np.random.SeedSequence([seed, stream, step])
+def seed_for(seed: int, stream: Stream, step: int = 0, rank: int = 0) -> int:
+    """Mix the seed, the stream, the step and the process into one 64-bit seed."""
+    mixed = np.random.SeedSequence([seed, stream, step], spawn_key=(rank,) * (rank > 0))
     return int(mixed.generate_state(1, np.uint64)[0])
 
 
 def generator(
-    seed: int, stream: Stream, step: int = 0, device: torch.device | str = "cpu"
+    seed: int,
+    stream: Stream,
+    step: int = 0,
+    device: torch.device | str = "cpu",
+    rank: int = 0,
 ) -> torch.Generator:
     """Return a new generator on `device` for one step of one stream."""
     fresh = torch.Generator(device)
-    fresh.manual_seed(seed_for(seed, stream, step))
+    fresh.manual_seed(seed_for(seed, stream, step, rank))
     return fresh
 
 

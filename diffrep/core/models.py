@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from diffrep.core.augment import mixed
 from diffrep.core.closed_form import rows_and_changes, stable_components
+from diffrep.core.layers import linear
 from diffrep.core.objectives import kl_divergence, l1_norm, squared_error
 from diffrep.core.score_networks import MLPDecoder
 from diffrep.core.time_sampling import stratified
@@ -109,7 +110,8 @@ class EncoderModel(nn.Module):
 
     def read(self, z: Tensor) -> Tensor:
         """Codes as they are given out, of codes ``(..., n_components)`` as trained."""
-        return (z - self.code_mean) @ self.code_maps
+        rows = (z - self.code_mean).flatten(0, -2)
+        return linear(rows, self.code_maps.T).view(z.shape)
 
     def unread(self, codes: Tensor) -> Tensor:
         """Codes as trained, of codes ``(..., n_components)`` as they are given out."""

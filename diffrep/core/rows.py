@@ -11,7 +11,9 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-__all__ = ["CLIP", "MixedBatches", "RowBatches", "Rows", "hold_out"]
+from diffrep.core.distributed import peers
+
+__all__ = ["CLIP", "MixedBatches", "RowBatches", "Rows", "blocks", "hold_out"]
 
 #: Standardised values beyond this many standard deviations are read as this,
 #: so that one wild entry can neither spoil training nor overflow float32.
@@ -118,8 +120,36 @@ def hold_out(n, share, rng):
     return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
 
+def blocks(batches, n_rows, n_values):
+    """Join batches to blocks of at least `n_rows` rows or `n_values` numbers.
+
+    Parameters
+    ----------
+    batches : iterable of ndarray of shape (n, n_features)
+    n_rows, n_values : int
+
+    Yields
+    ------
+    block : ndarray of shape (m, n_features)
+        What is too little for a block at the end goes with the block before.
+    """
+    block: list = []
+    held: list = []
+    for batch in batches:
+        block.append(batch)
+        n = sum(map(len, block))
+        if n >= n_rows or n * batch.shape[1] >= n_values:
+            if held:
+                yield np.concatenate(held)
+            block, held = [], block
+    if held or block:
+        yield np.concatenate(held + block)
+
+
 class RowBatches:
     """Batches of nearly equal size, in a new order each time it is iterated.
+
+    Of each this process has its share.
 
     Parameters
     ----------
@@ -142,7 +172,7 @@ class RowBatches:
 
     def __iter__(self):
         for index in np.array_split(self.order(len(self.rows)), len(self)):
-            yield self.rows[index]
+            yield self.rows[peers().share(index)]
 
 
 class MixedBatches:
@@ -178,4 +208,4 @@ class MixedBatches:
         for others, some in zip(
             np.array_split(order[~known], len(self)), again, strict=True
         ):
-            yield self.rows[np.concatenate([others, some])]
+            yield self.rows[peers().share(np.concatenate([others, some]))]

@@ -18,6 +18,7 @@ from torch.nn.utils import clip_grad_norm_
 from tqdm.auto import tqdm
 
 from diffrep.core.device import Stream, forked_rng, generator, seed_for
+from diffrep.core.distributed import peers
 from diffrep.core.layers import draw_weights
 from diffrep.core.rows import RowBatches
 from diffrep.exceptions import DivergenceError
@@ -207,9 +208,12 @@ class SeededNet(NeuralNet):
 
     def train_step_single(self, batch, **fit_params):
         self._set_training(True)
-        losses = self.infer(batch, self._generator(Stream.STEP, self.step_))
+        draws = self._generator(Stream.STEP, self.step_, peers().rank)
+        losses = self.infer(batch, draws)
         loss = sum(losses.values())
         loss.backward()
+        weights = self.module_.parameters()
+        peers().average_(w.grad for w in weights if w.grad is not None)
         clip_grad_norm_(self.module_.parameters(), MAX_GRAD_NORM)
         return {"loss": loss.detach(), "y_pred": losses}
 
@@ -239,6 +243,7 @@ class SeededNet(NeuralNet):
                 for name, loss in [("loss", step["loss"]), *step["y_pred"].items()]:
                     sums[name] = sums.get(name, 0.0) + loss.detach()
                 self.notify("on_batch_end", batch=batch, training=training, **step)
+        peers().average_(sums.values())
         for name, total in sums.items():
             self.history.record(f"{prefix}_{name}", float(total) / len(iterator))
         if training:
@@ -265,7 +270,8 @@ class SeededNet(NeuralNet):
         starts = range(0, len(rows), n_block)
         values = np.empty(0, np.float32)
         with torch.inference_mode(), self.autocast():
-            for start in tqdm(starts, desc="transform", disable=not progress):
+            silent = not progress or peers().rank > 0
+            for start in tqdm(starts, desc="transform", disable=silent):
                 block = slice(start, min(start + n_block, len(rows)))
                 x, _ = rows[block]
                 padding = x.new_zeros(n_block - len(x), *x.shape[1:])
@@ -285,6 +291,7 @@ class SeededNet(NeuralNet):
         y, classes, **fit_params
             Not used.
         """
+        peers().follow_(self.module_.state_dict().values())
         self.notify("on_train_begin", X=X, y=y)
         with suppress(_StopTraining):
             self.fit_loop(X, y)
@@ -297,8 +304,8 @@ class SeededNet(NeuralNet):
         except KeyboardInterrupt as stop:  # how callbacks of skorch end a training
             raise _StopTraining from stop
 
-    def _generator(self, stream, step=0):
-        return generator(self.seed, stream, step, self.device)
+    def _generator(self, stream, step=0, rank=0):
+        return generator(self.seed, stream, step, self.device, rank)
 
     def _shuffled(self, n):
         epoch = len(self.history)
@@ -350,10 +357,11 @@ class RepresentationNet(SeededNet):
 
 
 class Progress(Callback):
-    """One tqdm bar over the epochs of a training."""
+    """One tqdm bar over the epochs of a training, of the first process only."""
 
     def on_train_begin(self, net, **kwargs):
-        self.bar_ = tqdm(total=net.max_epochs, desc="fit", unit="epoch")
+        silent = peers().rank > 0
+        self.bar_ = tqdm(total=net.max_epochs, desc="fit", unit="epoch", disable=silent)
 
     def on_epoch_end(self, net, **kwargs):
         self.bar_.set_postfix(loss=f"{net.history[-1, 'train_loss']:.4f}")

@@ -15,7 +15,14 @@ from diffrep.core.encoders import (
     WideResNetBackbone,
     class_encoder,
 )
-from diffrep.core.layers import Clock, Conv2d, CurveHead, Linear, draw_weights
+from diffrep.core.layers import (
+    Clock,
+    Conv2d,
+    CurveHead,
+    Linear,
+    draw_weights,
+    linear,
+)
 from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork, UNet
@@ -244,3 +251,16 @@ def test_every_basis_code_learns_from_the_first_step(n_features):
     codes = head(head.basis([X]), torch.linspace(0, 1, 50))
     (codes - target).square().sum().backward()
     assert (head.readouts[0].weight.grad.abs().amax(1) > 0).all()
+
+
+@pytest.mark.parametrize("n_outputs", range(1, 34))
+def test_rounding_of_a_row_does_not_depend_on_its_place(n_outputs):
+    draws = torch.Generator().manual_seed(0)
+    for n_inputs in (1, 4, 5, 7, 8, 9, 13, 21, 30, 64, 101):
+        x = torch.randn(128, n_inputs, generator=draws)
+        W = torch.randn(n_outputs, n_inputs, generator=draws)
+        b = torch.randn(n_outputs, generator=draws)
+        order = torch.randperm(128, generator=draws)
+        y = linear(x, W, b)
+        torch.testing.assert_close(y, torch.nn.functional.linear(x, W, b))
+        assert torch.equal(linear(x[order], W, b), y[order])

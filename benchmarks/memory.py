@@ -1,0 +1,131 @@
+"""Memory of fit and transform beyond the data's own, by the number of rows.
+
+    python benchmarks/memory.py [--big FOLDER] [--rows 10000 100000 1000000]
+
+Every row of the table is a fresh process on one thread, whose anonymous memory
+(RssAnon: not the pages of a memory map, which are the system's) is read every ten
+milliseconds. Figures are the most of it during the call less that before; the output of
+transform is not counted. ``--big`` makes 6 GB of images, uint8 64 x 64 x 3, as a memory
+map in FOLDER, and shows the whole anonymous memory of the process instead. Linux only.
+"""
+
+import argparse
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+N_COLUMNS = 64
+BIG_SHAPE = (3, 64, 64)
+
+
+def anonymous():
+    """Anonymous memory of this process in MB."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("RssAnon"):
+            return int(line.split()[1]) / 1024
+    raise OSError("/proc/self/status has no RssAnon; this needs Linux.")
+
+
+@contextmanager
+def watched(found, name, already=0.0):
+    """Put peak MB beyond `already` and what was there, and seconds, into `found`."""
+    before, peak, done = anonymous(), [0.0], threading.Event()
+
+    def watch():
+        while not done.wait(0.01):
+            peak[0] = max(peak[0], anonymous())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    start = time.perf_counter()
+    yield
+    seconds = time.perf_counter() - start
+    done.set()
+    watcher.join()
+    found[name] = peak[0] - before - already
+    found[f"{name}, all"] = peak[0]
+    found[f"{name}, s"] = seconds
+
+
+def measure(path, image_shape, batch_size):
+    """Fit to a memory map and transform it, in a process of its own."""
+    import torch
+
+    from diffrep import DiffusionRepresentation
+
+    torch.set_num_threads(1)
+    X = np.load(path, mmap_mode="r")
+    rep = DiffusionRepresentation(
+        32,
+        image_shape=image_shape,
+        batch_size=batch_size,
+        max_epochs=1,
+        random_state=0,
+    )
+    # What torch allocates once, at the first step, is not for these rows.
+    rep.fit(X[:2000]).transform(X[:2000])
+    found = {}
+    with watched(found, "fit"):
+        rep.fit(X)
+    output = 4 * 32 * len(X) / 2**20
+    with watched(found, "transform", output):
+        rep.transform(X)
+    found["pickle"] = len(pickle.dumps(rep)) / 2**20
+    return found
+
+
+def in_a_process(*arguments):
+    command = [sys.executable, __file__, "--measure", *map(str, arguments)]
+    done = subprocess.run(command, check=True, capture_output=True)
+    return pickle.loads(done.stdout)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, nargs="*", default=[10**4, 10**5, 10**6])
+    parser.add_argument("--big", type=Path, help="folder for 6 GB of images")
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.measure:
+        path, kind, batch_size = arguments.measure
+        shape = BIG_SHAPE if kind == "images" else None
+        sys.stdout.buffer.write(pickle.dumps(measure(path, shape, int(batch_size))))
+        return
+    rng = np.random.default_rng(0)
+    folder = arguments.big or Path(".")
+    path = folder / "memory_benchmark.npy"
+    print("rows, MB of data: MB of fit, of transform (peak); of the pickle; seconds")
+    for n in arguments.rows:
+        np.save(path, rng.normal(size=(n, N_COLUMNS)).astype(np.float32))
+        f = in_a_process(path, "table", 1024)
+        size = path.stat().st_size / 2**20
+        print(
+            f"{n}, {size:.0f}: {f['fit']:.0f}, {f['transform']:.0f}; {f['pickle']:.1f};"
+            f" {f['fit, s']:.0f}, {f['transform, s']:.0f}",
+            flush=True,
+        )
+    if arguments.big:
+        n = 6 * 10**9 // int(np.prod(BIG_SHAPE))
+        X = np.lib.format.open_memmap(path, "w+", np.uint8, (n, np.prod(BIG_SHAPE)))
+        for start in range(0, n, 4096):
+            rows = X[start : start + 4096]
+            rows[:] = rng.integers(0, 256, rows.shape, np.uint8)
+        X.flush()
+        del X
+        f = in_a_process(path, "images", 256)
+        print(
+            f"{n} images, {path.stat().st_size / 1e9:.1f} GB: the process has at most "
+            f"{f['fit, all']:.0f} MB in fit ({f['fit, s']:.0f} s), "
+            f"{f['transform, all']:.0f} in transform ({f['transform, s']:.0f} s)"
+        )
+    path.unlink()
+
+
+if __name__ == "__main__":
+    main()

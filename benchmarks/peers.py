@@ -1,0 +1,157 @@
+"""Rows per second of training: diffrep beside pythae and lightly, same networks.
+
+    pip install pythae lightly
+    python benchmarks/peers.py
+
+Autoencoder, variational autoencoder and simCLR on 28 x 28 images, networks of the sizes
+that diffrep takes by default, batches of 256, one thread. pythae trains by its own
+pipeline, from which the seconds of the first epoch are left out as they are here;
+lightly has a loss and no loop, so its loop is the plain one of its documentation, with
+the views that diffrep shows. Sides take turns, the median of three rounds counts.
+"""
+
+import argparse
+import tempfile
+import time
+from statistics import median
+
+import numpy as np
+import torch
+from speed import BareLoop, EpochTimes, data, timed
+
+from diffrep.baselines import (
+    AutoencoderRepresentation,
+    SimCLRRepresentation,
+    VariationalAutoencoderRepresentation,
+)
+
+N_ROWS, N_EPOCHS = 5120, 3
+
+
+def ours(estimator, X, image_shape, **options):
+    """Seconds of an epoch, and the fitted estimator."""
+    seconds = []
+    rep = estimator(
+        image_shape=image_shape,
+        max_epochs=N_EPOCHS,
+        callbacks=[EpochTimes(seconds)],
+        random_state=0,
+        **options,
+    )
+    return rep.fit(X), median(seconds)
+
+
+def pythae_epoch(rep, X, variational):
+    """Seconds of an epoch of pythae on networks like those of `rep`."""
+    from pythae.models import AE, VAE, AEConfig, VAEConfig
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from pythae.pipelines import TrainingPipeline
+    from pythae.trainers import BaseTrainerConfig
+    from pythae.trainers.training_callbacks import TrainingCallback
+
+    model = rep.net_.module_
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            super().__init__()
+            self.network = model.encoder
+
+        def forward(self, x):
+            z = self.network(x)
+            if not variational:
+                return ModelOutput(embedding=z)
+            mean, log_variance = z.chunk(2, dim=1)
+            return ModelOutput(embedding=mean, log_covariance=log_variance)
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            super().__init__()
+            self.network = model.decoder
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=self.network(z))
+
+    class Times(TrainingCallback):
+        times = []
+
+        def on_epoch_end(self, training_config, **kwargs):
+            self.times.append(time.perf_counter())
+
+    config = {"input_dim": model.data_shape, "latent_dim": rep.n_components}
+    network = (
+        VAE(VAEConfig(**config), Encoder(), Decoder())
+        if variational
+        else AE(AEConfig(**config), Encoder(), Decoder())
+    )
+    rows = ((X - rep.mean_) / rep.scale_).astype(np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        training = BaseTrainerConfig(
+            output_dir=folder,
+            num_epochs=N_EPOCHS,
+            learning_rate=1e-3,
+            per_device_train_batch_size=rep.batch_size,
+            no_cuda=True,
+        )
+        times = Times()
+        times.times = []
+        TrainingPipeline(model=network, training_config=training)(
+            rows.reshape(-1, *model.data_shape), callbacks=[times]
+        )
+    return median(np.diff(times.times))
+
+
+class LightlyLoop(BareLoop):
+    """A loop around the loss of lightly."""
+
+    def train_step(self, x):
+        from lightly.loss import NTXentLoss
+
+        model = self.model
+        self.optimizer.zero_grad()
+        first, second = (
+            model.projection(model.encoder(model.augment(x, self.draws)))
+            for _ in range(2)
+        )
+        loss = NTXentLoss(temperature=model.temperature)(first, second)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+
+def lightly_epoch(rep, X):
+    loop, seconds = LightlyLoop(rep, X), []
+    for _ in range(N_EPOCHS):
+        with timed(seconds):
+            loop.epoch()
+    return median(seconds[1:])
+
+
+def main():
+    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    torch.set_num_threads(1)
+    X, image_shape = data("images", N_ROWS)
+    plain = {"augment": None, "init": "random"}
+    rounds = {"autoencoder": [], "variational": [], "simCLR": []}
+    for _ in range(3):
+        for name, found in rounds.items():
+            if name == "simCLR":
+                rep, seconds = ours(SimCLRRepresentation, X, image_shape)
+                found.append((seconds, lightly_epoch(rep, X)))
+                continue
+            variational = name == "variational"
+            estimator = AutoencoderRepresentation
+            if variational:
+                estimator = VariationalAutoencoderRepresentation
+            rep, seconds = ours(estimator, X, image_shape, **plain)
+            found.append((seconds, pythae_epoch(rep, X, variational)))
+    for name, found in rounds.items():
+        mine, theirs = np.median(found, axis=0)
+        print(
+            f"{name}: {N_ROWS / mine:.0f} rows a second, peer {N_ROWS / theirs:.0f}, "
+            f"ratio {np.median([a / b for b, a in found]):.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()

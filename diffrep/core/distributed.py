@@ -1,0 +1,113 @@
+"""Processes that train one network on shares of every batch.
+
+Each holds the whole network and all rows. In a step each computes the gradient
+on its share of the batch; the mean of these is what all go by, so that the
+weights stay equal, to the bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+__all__ = ["Peers", "data_parallel", "peers"]
+
+
+@dataclass(frozen=True)
+class Peers:
+    """The processes that train together, and the number of this one.
+
+    Parameters
+    ----------
+    rank : int
+        Number of this process, from 0.
+    n : int
+        Number of processes.
+    """
+
+    rank: int = 0
+    n: int = 1
+
+    def share(self, index):
+        """Return what this process takes of the rows of a batch."""
+        if len(index) < self.n:
+            raise ValueError(
+                f"A batch has {len(index)} rows for {self.n} processes. Use a larger "
+                "batch_size, more rows or fewer processes."
+            )
+        return index[self.rank :: self.n]
+
+    def average_(self, tensors: Iterable[Tensor]) -> None:
+        """Put the means over all processes into tensors, by one message."""
+        tensors = list(tensors)
+        if self.n == 1 or not tensors:
+            return
+        flat = torch.cat([tensor.flatten() for tensor in tensors])
+        dist.all_reduce(flat)
+        flat /= self.n
+        for tensor, mean in zip(
+            tensors, flat.split([t.numel() for t in tensors]), strict=True
+        ):
+            tensor.copy_(mean.view_as(tensor))
+
+    def follow_(self, tensors: Iterable[Tensor]) -> None:
+        """Put those of the first process into tensors."""
+        if self.n > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, src=0)
+
+    def agree(self, value):
+        """Return the `value` of the first process."""
+        values = [value]
+        if self.n > 1:
+            dist.broadcast_object_list(values, src=0)
+        return values[0]
+
+
+_ALONE = Peers()
+_PEERS: ContextVar[Peers] = ContextVar("peers", default=_ALONE)
+
+
+def peers() -> Peers:
+    """Return the processes that train together here; outside, this one alone."""
+    return _PEERS.get()
+
+
+@contextmanager
+def data_parallel() -> Iterator[Peers]:
+    """Let all that is fitted in a block share its batches among processes.
+
+    The processes are those of torch's process group, which ``accelerate
+    launch`` with ``accelerate.PartialState()``, or ``torchrun`` with
+    ``torch.distributed.init_process_group()``, make; without a group there is
+    one, and nothing is shared. All of them call `fit` with the same parameters
+    and the same rows, and end with the same weights. `batch_size` is that of all
+    processes together. Times, noise and views of a share are its own, so the
+    loss follows that of one process, but not to the bit.
+
+    Yields
+    ------
+    peers : Peers
+        With `rank`, the number of this process, and `n`, how many there are.
+
+    Examples
+    --------
+    >>> from diffrep import data_parallel
+    >>> with data_parallel() as peers:
+    ...     peers.n
+    1
+    """
+    found = _ALONE
+    if dist.is_available() and dist.is_initialized():
+        found = Peers(dist.get_rank(), dist.get_world_size())
+    token = _PEERS.set(found)
+    try:
+        yield found
+    finally:
+        _PEERS.reset(token)
