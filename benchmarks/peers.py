@@ -128,11 +128,14 @@ def lightly_epoch(rep, X):
 
 
 def main():
-    argparse.ArgumentParser(description=__doc__.splitlines()[0]).parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    names = ["autoencoder", "variational", "simCLR"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    arguments = parser.parse_args()
     torch.set_num_threads(1)
     X, image_shape = data("images", N_ROWS)
     plain = {"augment": None, "init": "random"}
-    rounds = {"autoencoder": [], "variational": [], "simCLR": []}
+    rounds: dict = {name: [] for name in arguments.only}
     for _ in range(3):
         for name, found in rounds.items():
             if name == "simCLR":

@@ -155,12 +155,15 @@ def main():
         for name, (_, seconds) in found.items():
             print(f"fit of {name}: {seconds:.0f} CPU s", flush=True)
         representations = {name: rep for name, (rep, _) in found.items()}
-        results = run(
+        results = []
+        for found in Parallel(n_jobs=arguments.jobs, return_as="generator")(
             delayed(measure)(row, n, split, data, representations, options)
             for n in n_labels
             for row in rows
             for split in range(arguments.splits)
-        )
+        ):
+            print(*found.values(), flush=True)
+            results.append(found)
     results = pd.DataFrame(results).groupby(["labels", "row"], sort=False)
     table = results[["test", "of the pool"]].agg(["mean", "std"]).round(4)
     table["CPU s", "mean"] = results["CPU s"].mean().round()

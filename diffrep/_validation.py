@@ -37,8 +37,8 @@ __all__ = [
     "validate_params",
 ]
 
-#: Numbers that statistics are computed over at a time: 32 MB of them.
-CHUNK_SIZE = 2**22
+#: Numbers that statistics are computed over at a time: 8 MB of them.
+CHUNK_SIZE = 2**20
 
 _ENCODE_TEXT = (
     "Turn text into numbers before this step, for instance by a OneHotEncoder in a "

@@ -42,8 +42,8 @@ for labelled, _ in choices.split(X, y):
         accuracy[name].append(classifier.score(X_test, y_test))
 
 # %%
-# The loss has levelled off. With 30 labels the codes are about seven points ahead of
-# the pixels.
+# The loss has levelled off. With 30 labels the codes are about ten points ahead of the
+# pixels.
 fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 left.plot(rep.history_["epoch"], rep.history_["train_denoising"])
 left.set(xlabel="epoch", ylabel="denoising loss", title="training, no labels")

@@ -38,7 +38,7 @@ N_WARMUP_STEPS = 100
 #: Rows are encoded in blocks of exactly this size, the last one padded: matrix
 #: kernels round differently for different numbers of rows, and the code of a
 #: row must not depend on its neighbours.
-BLOCK = {"cpu": 128, "cuda": 1024, "mps": 1024}
+BLOCK = {"cpu": 256, "cuda": 1024, "mps": 1024}
 
 
 def warmup_cosine(step: int, n_steps: int | None) -> float:

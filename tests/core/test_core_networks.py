@@ -257,10 +257,10 @@ def test_every_basis_code_learns_from_the_first_step(n_features):
 def test_rounding_of_a_row_does_not_depend_on_its_place(n_outputs):
     draws = torch.Generator().manual_seed(0)
     for n_inputs in (1, 4, 5, 7, 8, 9, 13, 21, 30, 64, 101):
-        x = torch.randn(128, n_inputs, generator=draws)
+        x = torch.randn(256, n_inputs, generator=draws)
         W = torch.randn(n_outputs, n_inputs, generator=draws)
         b = torch.randn(n_outputs, generator=draws)
-        order = torch.randperm(128, generator=draws)
+        order = torch.randperm(256, generator=draws)
         y = linear(x, W, b)
         torch.testing.assert_close(y, torch.nn.functional.linear(x, W, b))
         assert torch.equal(linear(x[order], W, b), y[order])
