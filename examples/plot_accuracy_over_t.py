@@ -22,7 +22,7 @@ from diffrep.baselines import AutoencoderRepresentation, SimCLRRepresentation
 from diffrep.display import TimeProbeDisplay
 from diffrep.evaluation import code_similarity, probe_over_time
 
-MAX_EPOCHS = 15  # ten seconds for all four; the default is about 160
+MAX_EPOCHS = 10  # ten seconds for all four; the default is about 160
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, random_state=0)
