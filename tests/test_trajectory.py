@@ -58,7 +58,10 @@ def test_concat_is_logistic_regression(curves):
 def test_attention_goes_where_the_class_is(curves):
     X, y = curves
     classifier = trained("attention", n_times=5).fit(X, y)
-    assert (classifier.attention_.idxmax(axis=1) == 3).all()
+    # Looking there for one class is enough: the other is where it looks elsewhere.
+    assert (classifier.attention_.idxmax(axis=1) == 3).any()
+    gap = (classifier.attention_.loc[0] - classifier.attention_.loc[1]).abs()
+    assert gap.idxmax() == 3 or (classifier.attention_.idxmax(axis=1) == 3).all()
     weights = classifier.attention(X)
     assert weights.shape == (300, 5)
     assert (weights.sum(axis=1) <= 1 + 1e-6).all()
@@ -66,6 +69,18 @@ def test_attention_goes_where_the_class_is(curves):
         np.testing.assert_allclose(
             weights[y == c].mean(axis=0), classifier.attention_.loc[c], rtol=1e-5
         )
+
+
+def test_only_the_time_that_tells_the_class_matters(curves):
+    X, y = curves
+    classifier = trained("attention", n_times=5).fit(X, y)
+    order = np.random.default_rng(0).permutation(len(X))
+    width = X.shape[1] // 5
+    for time in range(5):
+        shuffled, columns = X.copy(), slice(time * width, (time + 1) * width)
+        shuffled[:, columns] = X[order, columns]
+        score = classifier.score(shuffled, y)
+        assert abs(score - 0.5) < 0.1 if time == 3 else score > 0.9
 
 
 def test_attention_under_a_mask(curves):

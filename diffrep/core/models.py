@@ -110,8 +110,8 @@ class EncoderModel(nn.Module):
 
     def read(self, z: Tensor) -> Tensor:
         """Codes as they are given out, of codes ``(..., n_components)`` as trained."""
-        rows = (z - self.code_mean).flatten(0, -2)
-        return linear(rows, self.code_maps.T).view(z.shape)
+        rows = (z - self.code_mean).reshape(-1, self.n_components)
+        return linear(rows, self.code_maps.T).reshape(z.shape)
 
     def unread(self, codes: Tensor) -> Tensor:
         """Codes as trained, of codes ``(..., n_components)`` as they are given out."""
