@@ -73,7 +73,8 @@ def pythae_epoch(rep, X, variational):
             return ModelOutput(reconstruction=self.network(z))
 
     class Times(TrainingCallback):
-        times = []
+        def __init__(self):
+            self.times = []
 
         def on_epoch_end(self, training_config, **kwargs):
             self.times.append(time.perf_counter())
@@ -94,7 +95,6 @@ def pythae_epoch(rep, X, variational):
             no_cuda=True,
         )
         times = Times()
-        times.times = []
         TrainingPipeline(model=network, training_config=training)(
             rows.reshape(-1, *model.data_shape), callbacks=[times]
         )
@@ -104,16 +104,20 @@ def pythae_epoch(rep, X, variational):
 class LightlyLoop(BareLoop):
     """A loop around the loss of lightly."""
 
-    def train_step(self, x):
+    def __init__(self, rep, X):
         from lightly.loss import NTXentLoss
 
+        super().__init__(rep, X)
+        self.loss = NTXentLoss(temperature=self.model.temperature)
+
+    def train_step(self, x):
         model = self.model
         self.optimizer.zero_grad()
         first, second = (
             model.projection(model.encoder(model.augment(x, self.draws)))
             for _ in range(2)
         )
-        loss = NTXentLoss(temperature=model.temperature)(first, second)
+        loss = self.loss(first, second)
         loss.backward()
         self.optimizer.step()
         return loss.detach()

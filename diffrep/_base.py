@@ -34,7 +34,7 @@ from diffrep._validation import (
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, choose_device, generator, seed_for
 from diffrep.core.encoders import BACKBONES, CONDITIONINGS
-from diffrep.core.rows import Rows, blocks, hold_out
+from diffrep.core.rows import MAX_VALUES, Rows, blocks, hold_out, some_rows
 from diffrep.core.training import Progress, RepresentationNet
 
 __all__ = ["BaseRepresentation"]
@@ -47,10 +47,9 @@ EPOCHS = (10, 500)
 WEIGHT_DECAY = 0.01
 
 #: Largest number of rows that the closed forms of the start, and that of how
-#: codes are read after training, are fitted to, and of numbers in them: 128 MB.
+#: codes are read after training, are fitted to.
 N_START_ROWS = 10_000
 N_READOUT_ROWS = 5_000
-MAX_VALUES = 2**25
 
 
 class BaseRepresentation(CodesMixin, BaseEstimator, metaclass=ABCMeta):
@@ -352,6 +351,7 @@ class BaseRepresentation(CodesMixin, BaseEstimator, metaclass=ABCMeta):
         )
         self.n_iter_ = len(self.history_)
 
+    @restored_on_error
     def _train_one_epoch(self, X, y):
         """Build what is not built yet; train on, at a constant learning rate."""
         if not hasattr(self, "net_"):
@@ -374,8 +374,3 @@ class BaseRepresentation(CodesMixin, BaseEstimator, metaclass=ABCMeta):
     def _rows(self, X, y=None, **options):
         shape, device = self.net_.module_.data_shape, self.net_.device
         return Rows(X, self.mean_, self.scale_, shape, device, y=y, **options)
-
-
-def some_rows(X, n, rng):
-    """Numbers of `n` rows at random, or of as many as have MAX_VALUES numbers."""
-    return rng.permutation(len(X))[: min(n, max(2, MAX_VALUES // X.shape[1]))]

@@ -20,7 +20,7 @@ from diffrep._base import BaseRepresentation
 from diffrep._validation import Interval, StrOptions, check_rows
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, seed_for
-from diffrep.core.rows import Rows
+from diffrep.core.rows import Rows, some_rows
 from diffrep.core.training import Progress, SeededNet
 
 __all__ = ["BaseCodeClassifier"]
@@ -161,7 +161,7 @@ class BaseCodeClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     def _start(self, inputs):
         """Bring the curves to one length, as seen on some rows."""
         rng = np.random.default_rng(seed_for(self.net_.seed, Stream.START, 1))
-        some = np.sort(rng.permutation(len(inputs))[:N_START_ROWS])
+        some = np.sort(some_rows(inputs, N_START_ROWS, rng))
         x, _ = self._rows(inputs)[some]
         self.net_.module_.initialize(x)
 

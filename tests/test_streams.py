@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.datasets import load_wine
 from sklearn.exceptions import NotFittedError
+from skorch.callbacks import Callback
 
 from diffrep import DiffusionRepresentation, _base
 from diffrep.core.rows import blocks
@@ -118,6 +119,19 @@ def test_a_stream_that_breaks_off_leaves_what_was_learned(X, short_blocks):
         rep.fit_batches(broken())
     expected = clone(REP).partial_fit(X[:60])
     np.testing.assert_array_equal(rep.transform(X), expected.transform(X))
+
+
+class Failing(Callback):
+    def on_batch_end(self, net, **kwargs):
+        raise ZeroDivisionError
+
+
+def test_a_first_block_that_fails_leaves_nothing(X):
+    rep = clone(REP).set_params(callbacks=[Failing()])
+    with pytest.raises(ZeroDivisionError):
+        rep.fit_batches([X])
+    with pytest.raises(NotFittedError):
+        rep.transform(X)
 
 
 def test_a_stream_without_rows_is_refused(X):

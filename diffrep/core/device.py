@@ -71,7 +71,7 @@ def choose_device(device: str = "auto") -> torch.device:
 
 def seed_for(seed: int, stream: Stream, step: int = 0, rank: int = 0) -> int:
     """Mix the seed, the stream, the step and the process into one 64-bit seed."""
-    mixed = np.random.SeedSequence([seed, stream, step], spawn_key=(rank,) * (rank > 0))
+    mixed = np.random.SeedSequence([seed, stream, step, rank])
     return int(mixed.generate_state(1, np.uint64)[0])
 
 

@@ -45,9 +45,9 @@ class Peers:
 
     def average_(self, tensors: Iterable[Tensor]) -> None:
         """Put the means over all processes into tensors, by one message."""
-        tensors = list(tensors)
-        if self.n == 1 or not tensors:
+        if self.n == 1:
             return
+        tensors = list(tensors)
         flat = torch.cat([tensor.flatten() for tensor in tensors])
         dist.all_reduce(flat)
         flat /= self.n

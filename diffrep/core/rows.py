@@ -13,11 +13,23 @@ from torch.utils.data import Dataset
 
 from diffrep.core.distributed import peers
 
-__all__ = ["CLIP", "MixedBatches", "RowBatches", "Rows", "blocks", "hold_out"]
+__all__ = [
+    "CLIP",
+    "MAX_VALUES",
+    "MixedBatches",
+    "RowBatches",
+    "Rows",
+    "blocks",
+    "hold_out",
+    "some_rows",
+]
 
 #: Standardised values beyond this many standard deviations are read as this,
 #: so that one wild entry can neither spoil training nor overflow float32.
 CLIP = 10.0
+
+#: Largest number of numbers, 128 MB, in rows that are held at once.
+MAX_VALUES = 2**25
 
 
 class Rows(Dataset):
@@ -120,6 +132,23 @@ def hold_out(n, share, rng):
     return np.sort(order[n_valid:]), np.sort(order[:n_valid])
 
 
+def some_rows(X, n, rng):
+    """Numbers of `n` rows at random, or of as many as have MAX_VALUES numbers.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_rows, n_features)
+    n : int
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    numbers : ndarray of int
+        All rows in random order if there are no more.
+    """
+    return rng.permutation(len(X))[: min(n, max(2, MAX_VALUES // X.shape[1]))]
+
+
 def blocks(batches, n_rows, n_values):
     """Join batches to blocks of at least `n_rows` rows or `n_values` numbers.
 
@@ -135,13 +164,14 @@ def blocks(batches, n_rows, n_values):
     """
     block: list = []
     held: list = []
+    n = 0
     for batch in batches:
         block.append(batch)
-        n = sum(map(len, block))
+        n += len(batch)
         if n >= n_rows or n * batch.shape[1] >= n_values:
             if held:
                 yield np.concatenate(held)
-            block, held = [], block
+            block, held, n = [], block, 0
     if held or block:
         yield np.concatenate(held + block)
 
