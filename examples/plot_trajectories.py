@@ -20,12 +20,12 @@ from diffrep.display import TimeSimilarityDisplay
 from diffrep.evaluation import attention_profiles, jensen_shannon
 from diffrep.trajectory import TrajectoryClassifier
 
-MAX_EPOCHS = 20  # of the representation; 160 are about its default
+MAX_EPOCHS = 8  # of the representation; 160 are about its default
 
 digits = load_digits()
 X, background, foreground = colored_digits(digits.images)
 questions = {"digit": digits.target, "pen": foreground, "paper": background}
-train, test = np.arange(1000), np.arange(1000, 1500)
+train, test = np.arange(800), np.arange(800, 1300)
 times = np.linspace(0.2, 0.8, 5)
 rep = DiffusionRepresentation(
     32,
@@ -33,6 +33,7 @@ rep = DiffusionRepresentation(
     image_shape=(3, 8, 8),
     noise_space="data",
     augment=None,
+    batch_size=64,
     max_epochs=MAX_EPOCHS,
     random_state=0,
 ).fit(X[train])
@@ -49,7 +50,7 @@ plt.show()
 # the test rows shows at which noise the answer is found.
 profiles = {}
 for name, y in questions.items():
-    classifier = TrajectoryClassifier(rep, max_epochs=20, random_state=0)
+    classifier = TrajectoryClassifier(rep, max_epochs=8, batch_size=64, random_state=0)
     classifier.fit(X[train], y[train])
     print(f"{name}: {classifier.score(X[test], y[test]):.3f}")
     rows = np.full(len(test), name)

@@ -24,7 +24,7 @@ from diffrep.display import (
     TrainingDisplay,
 )
 
-MAX_EPOCHS = 80  # ten seconds; 500 for sharper images
+MAX_EPOCHS = 60  # eight seconds; 500 for sharper images
 
 X, y = load_digits(return_X_y=True)
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, random_state=0)

@@ -146,19 +146,24 @@ def stable_components(
     Fisher's discriminant analysis with every row as a class of its views.
     """
     n_sought = max(N_SOUGHT, n_components)
-    mean, _, directions = principal_components(X, n_sought, generator, n_iter=2)
+    mean, directions = X.mean(0), torch.eye(X.shape[1], device=X.device)
+    if X.shape[1] > n_sought:
+        _, _, directions = principal_components(X, n_sought, generator, n_iter=2)
     reduced, changes = (X - mean) @ directions, changes @ directions
     total = reduced.T @ reduced / len(reduced)
     within = changes.T @ changes / len(changes)
-    ridge = RIDGE * total.diagonal().mean() + 1e-12
-    within.diagonal().add_(ridge)
-    variances, V = torch.linalg.eigh(within)
-    whiten = V / variances.clamp(min=ridge / 2).sqrt() @ V.T
-    ratios, Q = torch.linalg.eigh(whiten @ total @ whiten)
+    ridge = RIDGE * total.diagonal().mean()
+    rounding = 1e-4 * within.diagonal().mean() + 1e-12  # keeps it positive definite
+    within.diagonal().add_(ridge + rounding)
+    # With within = L L', the directions are those of L^-1 total L'^-1, through L'^-1.
+    L = torch.linalg.cholesky(within)
+    half = torch.linalg.solve_triangular(L, total, upper=False)
+    ratios, Q = torch.linalg.eigh(torch.linalg.solve_triangular(L, half.T, upper=False))
     ratios, Q = ratios.flip(0)[:n_components], Q.flip(1)[:, :n_components]
+    maps = directions @ torch.linalg.solve_triangular(L.T, Q, upper=True)
     ratios = ratios.clamp(min=SMALLEST_RATIO)
     size = ratios.pow(1.5).mean().clamp(min=1e-12).sqrt()
-    return mean, _signed(directions @ whiten @ Q * (ratios**0.25 / size))
+    return mean, _signed(maps * (ratios**0.25 / size))
 
 
 @torch.no_grad()

@@ -142,7 +142,14 @@ class LatentGridDisplay(_ImagesDisplay):
 
     @classmethod
     def from_estimator(
-        cls, representation, *, extent=(-1, 1), n_per_side=10, random_state=0, ax=None
+        cls,
+        representation,
+        *,
+        extent=(-1, 1),
+        n_per_side=10,
+        value_range=None,
+        random_state=0,
+        ax=None,
     ):
         """Sample one row for each code of a grid.
 
@@ -153,6 +160,8 @@ class LatentGridDisplay(_ImagesDisplay):
         extent : tuple (lowest, highest), default=(-1, 1)
             Of both columns of the code.
         n_per_side : int, default=10
+        value_range : tuple (lowest, highest), default=None
+            Of the values, black and white; None is the range of 99 % of the values.
         random_state : int, RandomState instance or None, default=0
         ax : matplotlib Axes, default=None
             None makes a figure.
@@ -165,7 +174,8 @@ class LatentGridDisplay(_ImagesDisplay):
         side = np.linspace(low, high, n_per_side)
         codes = np.stack(np.meshgrid(side, side[::-1]), axis=-1).reshape(-1, 2)
         images = representation.sample(codes, random_state=random_state)
-        return cls(_as_images(representation, images, n_per_side)).plot(ax=ax)
+        images = _as_images(representation, images, n_per_side)
+        return cls(images, value_range).plot(ax=ax)
 
 
 class ReconstructionDisplay(_ImagesDisplay):

@@ -138,7 +138,8 @@ def test_stable_components_are_principal_where_views_change_nothing():
     ids=["zero", "two rows", "few rows", "few features"],
 )
 def test_stable_components_of_degenerate_rows_are_finite(X, k):
-    for changes in (torch.zeros_like(X), X - X.mean(0), 1e-3 * X.roll(1, 0)):
+    noise = 1e3 * torch.randn(3, X.shape[1], generator=rng())
+    for changes in (torch.zeros_like(X), X - X.mean(0), 1e-3 * X.roll(1, 0), noise):
         mean, maps = stable_components(X, changes, k, rng())
         assert maps.shape == (X.shape[1], min(k, X.shape[1]))
         assert maps.isfinite().all()
