@@ -1,6 +1,6 @@
 """What each default is worth: one changed at a time, by the protocol of the demo.
 
-    python benchmarks/defaults.py [--jobs 2] [--splits 3] [--only images]
+    python benchmarks/defaults.py [--jobs 2] [--splits 3] [--only images [--rows ...]]
 
 Prints one table for the digits as images, one for the digits as a table, one for
 breast cancer: accuracy with 20, 50, 100 and all labels, mean ± standard deviation
@@ -50,6 +50,8 @@ CHANGES = {
     "t_grid=1": {"t_grid": 1},
     "t_grid=4": {"t_grid": 4},
     "t_grid=4, time_conditioning='full'": {"t_grid": 4, "time_conditioning": "full"},
+    "t_grid=16": {"t_grid": 16},
+    "t_grid=16, time_conditioning='full'": {"t_grid": 16, "time_conditioning": "full"},
 }
 KL_WEIGHTS = [0.001, 0.01, 0.1]
 VIEWS = {
@@ -88,11 +90,12 @@ def main():
     parser.add_argument("--jobs", type=int, default=2, help="fits at a time")
     parser.add_argument("--splits", type=int, default=3)
     parser.add_argument("--only", choices=TASKS, help="one of the tables")
+    parser.add_argument("--rows", nargs="+", help="of that table, by name")
     arguments = parser.parse_args()
     for name in [arguments.only] if arguments.only else TASKS:
         representations, load = TASKS[name]
         results = compare(
-            representations,
+            {row: representations[row] for row in arguments.rows or representations},
             *load(return_X_y=True),
             cv=arguments.splits,
             n_labels=N_LABELS,

@@ -1,24 +1,31 @@
-"""Rows per second of training: diffrep beside pythae and lightly, same networks.
+"""Rows per second of training: diffrep beside its peers.
 
-    pip install pythae lightly
+    pip install pythae lightly umap-learn
     python benchmarks/peers.py
 
 Autoencoder, variational autoencoder and simCLR on 28 x 28 images, networks of the sizes
 that diffrep takes by default, batches of 256, one thread. pythae trains by its own
 pipeline, from which the seconds of the first epoch are left out as they are here;
 lightly has a loss and no loop, so its loop is the plain one of its documentation, with
-the views that diffrep shows. Sides take turns, the median of three rounds counts.
+the views that diffrep shows. scikit-learn's MLPRegressor learns to give back 784
+columns; its rows per second are for as many weights as the autoencoder of tables has.
+umap-learn has no epochs: `fit`, and `transform` of as many new rows, beside those of
+DiffusionRepresentation with its defaults. Sides take turns, the median of three rounds
+counts.
 """
 
 import argparse
 import tempfile
 import time
+from functools import partial
 from statistics import median
 
 import numpy as np
 import torch
+from sklearn.neural_network import MLPRegressor
 from speed import BareLoop, EpochTimes, data, timed
 
+from diffrep import DiffusionRepresentation
 from diffrep.baselines import (
     AutoencoderRepresentation,
     SimCLRRepresentation,
@@ -131,32 +138,77 @@ def lightly_epoch(rep, X):
     return median(seconds[1:])
 
 
+def rows_beside_pythae(estimator, variational, X, image_shape):
+    plain = {"augment": None, "init": "random"}
+    rep, seconds = ours(estimator, X, image_shape, **plain)
+    return len(X) / seconds, len(X) / pythae_epoch(rep, X, variational)
+
+
+def rows_beside_lightly(X, image_shape):
+    rep, seconds = ours(SimCLRRepresentation, X, image_shape)
+    return len(X) / seconds, len(X) / lightly_epoch(rep, X)
+
+
+def rows_beside_mlp(X, image_shape):
+    """Rows a second on the rows as a table, scikit-learn's for as many weights."""
+    rep, seconds = ours(AutoencoderRepresentation, X, None, augment=None)
+    rows = ((X - rep.mean_) / rep.scale_).astype(np.float32)
+    mlp = MLPRegressor(
+        hidden_layer_sizes=(512, 128, 512), batch_size=rep.batch_size, random_state=0
+    )
+    theirs: list = []
+    for _ in range(N_EPOCHS):
+        with timed(theirs):
+            mlp.partial_fit(rows, rows)
+    n_weights = sum(weight.numel() for weight in rep.net_.module_.parameters())
+    scale = sum(weight.size for weight in mlp.coefs_) / n_weights
+    return len(X) / seconds, scale * len(X) / median(theirs[1:])
+
+
+def speed_beside_umap(X, image_shape, method):
+    """Rows a second of `fit`, or of `transform` of as many rows again."""
+    from umap import UMAP
+
+    rates = []
+    for make in (
+        DiffusionRepresentation(image_shape=image_shape, random_state=0),
+        UMAP(n_jobs=1, random_state=0),
+    ):
+        seconds: list = []
+        if method == "transform":
+            make.fit(X)
+        with timed(seconds):
+            getattr(make, method)(X if method == "fit" else X[::-1] // 2 * 2)
+        rates.append(len(X) / seconds[0])
+    return tuple(rates)
+
+
+PEERS = {
+    "autoencoder": partial(rows_beside_pythae, AutoencoderRepresentation, False),
+    "variational": partial(
+        rows_beside_pythae, VariationalAutoencoderRepresentation, True
+    ),
+    "simCLR": rows_beside_lightly,
+    "mlp": rows_beside_mlp,
+    "umap, fit": partial(speed_beside_umap, method="fit"),
+    "umap, transform": partial(speed_beside_umap, method="transform"),
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    names = ["autoencoder", "variational", "simCLR"]
-    parser.add_argument("--only", nargs="+", choices=names, default=names)
+    parser.add_argument("--only", nargs="+", choices=PEERS, default=list(PEERS))
+    parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     X, image_shape = data("images", N_ROWS)
-    plain = {"augment": None, "init": "random"}
-    rounds: dict = {name: [] for name in arguments.only}
-    for _ in range(3):
-        for name, found in rounds.items():
-            if name == "simCLR":
-                rep, seconds = ours(SimCLRRepresentation, X, image_shape)
-                found.append((seconds, lightly_epoch(rep, X)))
-                continue
-            variational = name == "variational"
-            estimator = AutoencoderRepresentation
-            if variational:
-                estimator = VariationalAutoencoderRepresentation
-            rep, seconds = ours(estimator, X, image_shape, **plain)
-            found.append((seconds, pythae_epoch(rep, X, variational)))
-    for name, found in rounds.items():
+    for name in arguments.only:
+        found = [PEERS[name](X, image_shape) for _ in range(arguments.rounds)]
         mine, theirs = np.median(found, axis=0)
         print(
-            f"{name}: {N_ROWS / mine:.0f} rows a second, peer {N_ROWS / theirs:.0f}, "
-            f"ratio {np.median([a / b for b, a in found]):.2f}"
+            f"{name}: {mine:.0f} rows a second, peer {theirs:.0f}, "
+            f"ratio {np.median([a / b for a, b in found]):.2f}",
+            flush=True,
         )
 
 
