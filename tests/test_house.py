@@ -35,7 +35,7 @@ ORDER = [
     ],
     ["core.objectives"],
     ["core.models", "core.rows"],
-    ["core.training", "core.baseline_models"],
+    ["core.training", "core.baseline_models", "core.export"],
     ["core.classifiers"],
     ["_validation", "_graph", "_files"],
     ["_parts", "evaluation._probing", "datasets"],
