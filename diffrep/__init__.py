@@ -10,6 +10,8 @@
     classifiers: few labels and many rows without, whole curves of codes
 ``diffrep.evaluation``, ``diffrep.display``, ``diffrep.datasets``
     probes and comparisons, their figures, data to try them on
+``diffrep.load``
+    estimators from model files
 ``diffrep.data_parallel``
     training on several processes or GPUs
 ``diffrep.exceptions``
@@ -18,14 +20,14 @@
     the torch inside
 """
 
+from diffrep._load import load
+from diffrep._version import __version__
 from diffrep.core.distributed import data_parallel
 from diffrep.core.sde import SDE, VE, VP, SubVP
 from diffrep.diffusion import (
     DiffusionRepresentation,
     VariationalDiffusionRepresentation,
 )
-
-__version__ = "0.1.0"
 
 __all__ = [
     "SDE",
@@ -34,5 +36,7 @@ __all__ = [
     "DiffusionRepresentation",
     "SubVP",
     "VariationalDiffusionRepresentation",
+    "__version__",
     "data_parallel",
+    "load",
 ]

@@ -16,11 +16,8 @@ from sklearn.utils import check_consistent_length
 from skorch.callbacks import EarlyStopping
 
 from diffrep._codes import CodesMixin
-from diffrep._parts import (
-    encoder_factory,
-    read_out_times,
-    view_function,
-)
+from diffrep._parts import encoder_factory, read_out_times, view_function
+from diffrep._states import RepresentationStateMixin
 from diffrep._validation import (
     Interval,
     StrOptions,
@@ -52,7 +49,9 @@ N_START_ROWS = 10_000
 N_READOUT_ROWS = 5_000
 
 
-class BaseRepresentation(CodesMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseRepresentation(
+    CodesMixin, RepresentationStateMixin, BaseEstimator, metaclass=ABCMeta
+):
     """Base of the representation estimators; composed around a skorch net.
 
     Subclasses say which model is trained (`_model`) and from which density its
@@ -264,9 +263,17 @@ class BaseRepresentation(CodesMixin, BaseEstimator, metaclass=ABCMeta):
 
     def _build(self, X, y):
         """Set all that is fixed before the first step; `net_` last."""
-        data_shape = check_data_shape(self.image_shape, X.shape[1])
-        device = choose_device(self.device)
+        self._built = self.get_params(deep=False)
         self.t_grid_ = read_out_times(self.t_grid, self._times())
+        net = self._net(draw_seed(self.random_state))
+        self.mean_, self.scale_ = row_statistics(X, net.module__data_shape)
+        self.net_ = net.initialize()
+        self._start_from_data(X, y)
+
+    def _net(self, seed=0):
+        """Net without weights, from parameters, number of columns, labels, times."""
+        data_shape = check_data_shape(self.image_shape, self.n_features_in_)
+        device = choose_device(self.device)
         model, arguments = self._model(data_shape)
         view = view_function(self.augment, data_shape)
         arguments = {
@@ -284,22 +291,21 @@ class BaseRepresentation(CodesMixin, BaseEstimator, metaclass=ABCMeta):
             "augment": None if self._labels else view,  # classes have no views
             **arguments,
         }
-        self.mean_, self.scale_ = row_statistics(X, data_shape)
-        self.net_ = RepresentationNet(
+        return RepresentationNet(
             model,
-            seed=draw_seed(self.random_state),
+            seed=seed,
             bfloat16=self.precision == "bf16",
             device=str(device),
-            fork_rng=self._builds_own_networks(),
+            fork_rng=bool(self._own_networks()),
             optimizer__weight_decay=WEIGHT_DECAY,
             optimizer__fused=device.type in {"cpu", "cuda"},
             **{f"module__{name}": value for name, value in arguments.items()},
-        ).initialize()
-        self._start_from_data(X, y)
+        )
 
-    def _builds_own_networks(self):
-        """Whether the user brought a network of their own."""
-        return callable(self.encoder)
+    def _own_networks(self):
+        """Parameters that are networks of the user's own."""
+        names = ("encoder", "score_network")
+        return [name for name in names if callable(getattr(self, name, None))]
 
     def _start_from_data(self, X, y):
         """Fit to the data what is fitted in closed form; check shapes on two rows."""
@@ -346,10 +352,14 @@ class BaseRepresentation(CodesMixin, BaseEstimator, metaclass=ABCMeta):
         self.net_.initialize_callbacks().partial_fit((rows, valid))
         self.net_.module_.eval()
         self._fit_readout(X, y)
-        self.history_ = pd.DataFrame(self.net_.history.to_list()).drop(
-            columns="batches"
-        )
-        self.n_iter_ = len(self.history_)
+        self._tell_history()
+
+    def _tell_history(self):
+        """Set `history_` and `n_iter_`, as far as there were epochs."""
+        epochs = self.net_.history.to_list()
+        if epochs:
+            self.history_ = pd.DataFrame(epochs).drop(columns="batches")
+            self.n_iter_ = len(self.history_)
 
     @restored_on_error
     def _train_one_epoch(self, X, y):

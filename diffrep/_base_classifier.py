@@ -17,6 +17,14 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from diffrep._base import BaseRepresentation
+from diffrep._files import expect, fields_of
+from diffrep._states import (
+    SaveMixin,
+    check_classes,
+    get_net_state,
+    set_features,
+    set_net_state,
+)
 from diffrep._validation import Interval, StrOptions, check_rows
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, seed_for
@@ -29,7 +37,7 @@ __all__ = ["BaseCodeClassifier"]
 N_START_ROWS = 5_000
 
 
-class BaseCodeClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
+class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of the classifiers that train a head on codes."""
 
     _parameter_constraints: dict = {
@@ -166,13 +174,48 @@ class BaseCodeClassifier(ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
         self.net_.module_.initialize(x)
 
     def _train(self, rows, n_epochs):
-        """Train the net for some epochs; set `history_`."""
+        """Train the net for some epochs; set `history_` and `n_iter_`."""
         callbacks = list(self.callbacks or [])
         if self.verbose and n_epochs > 1:  # a bar of one epoch tells nothing
             callbacks.append(("progress", Progress()))
         self.net_.set_params(callbacks=copy.deepcopy(callbacks), max_epochs=n_epochs)
         self.net_.initialize_callbacks().partial_fit((rows, None))
         self.net_.module_.eval()
+        self._tell_history()
+
+    def _tell_history(self):
         history = pd.DataFrame(self.net_.history.to_list())
         self.history_ = history.drop(columns="batches")
         self.n_iter_ = len(self.history_)
+
+    def _get_state(self):
+        """Return what `fit` learned, for a model file; subclasses add to it."""
+        return {
+            "n_features_in_": self.n_features_in_,
+            "feature_names_in_": getattr(self, "feature_names_in_", None),
+            "classes_": self.classes_,
+            "representation_": self.representation_,
+            "net": get_net_state(self.net_),
+        }
+
+    def _set_state(self, state):
+        """Take all of it but the net, which subclasses know how to build."""
+        names = ("n_features_in_", "feature_names_in_", "classes_")
+        fields_of(state, "state", *names, "representation_", "net")
+        set_features(self, state)
+        self.classes_ = check_classes(state["classes_"])
+        self.representation_ = representation = state["representation_"]
+        if representation is not None:
+            right = isinstance(representation, BaseRepresentation)
+            expect(right, "representation_ must be a representation")
+            check_is_fitted(representation)
+            codes_rows = not representation._labels
+            expect(codes_rows, "representation_ codes labels, not rows")
+            alike = representation.n_features_in_ == self.n_features_in_
+            expect(alike, "representation_ was given rows of other features")
+
+    def _take_net(self, net, state):
+        """Set `net_` and what follows from it."""
+        set_net_state(net, state["net"])
+        self.net_ = net
+        self._tell_history()

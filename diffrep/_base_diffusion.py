@@ -216,9 +216,6 @@ class BaseDiffusion(BaseGenerative):
     def _times(self):
         return time_density(self.time_sampling, noise_process(self.sde))
 
-    def _builds_own_networks(self):
-        return super()._builds_own_networks() or callable(self.score_network)
-
     def _diffusion_arguments(self, data_shape):
         """Arguments of a diffusion model but for the weight of its penalty."""
         if self.mixup and self.encoder == "class":

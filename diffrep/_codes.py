@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from pathlib import Path
+
 import numpy as np
 import torch
 from sklearn.base import TransformerMixin
@@ -9,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from diffrep._parts import shortest_distinct
 from diffrep._validation import check_feature_names_in, check_rows, check_times
+from diffrep.core.export import CodeGraph, onnx_graph
 from diffrep.core.training import RepresentationNet
 
 __all__ = ["CodesMixin"]
@@ -18,6 +22,9 @@ class CodesMixin(TransformerMixin):
     """What an estimator that holds a trained `net_` can tell about codes."""
 
     net_: RepresentationNet
+    mean_: np.ndarray
+    scale_: np.ndarray
+    n_features_in_: int
 
     def __sklearn_is_fitted__(self):
         return hasattr(self, "net_")
@@ -84,6 +91,34 @@ class CodesMixin(TransformerMixin):
         X = check_rows(self, X, reset=False)
         return self._curves(X, check_times(t, self.net_.module_.times.t_min, "t"))
 
+    def to_onnx(self, path):
+        """Write the way from rows to codes as a graph in ONNX, to serve without torch.
+
+        Its input is "X", float32 of shape (n, n_features), its output "codes", what
+        `transform` gives, in float32 also with ``precision="bf16"``; n is free.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Usually ends in ``.onnx``.
+
+        Raises
+        ------
+        ImportError
+            Without the package onnx: ``pip install diffrep[onnx]``.
+        NotImplementedError
+            If a network of your own does what cannot be translated.
+        ValueError
+            With ``encoder="class"``, which codes no rows.
+        """
+        check_is_fitted(self)
+        self._check_rows_are_coded()
+        model = copy.deepcopy(self.net_.module_).cpu()
+        times = torch.tensor(self._read_times(), dtype=torch.float32)
+        graph = CodeGraph(model, self.mean_, self.scale_, times).eval()
+        found = onnx_graph(graph, self.n_features_in_, ("X", "codes"))
+        Path(path).write_bytes(found.SerializeToString())
+
     def get_feature_names_out(self, input_features=None):
         """Names of the columns of `transform`.
 
@@ -140,9 +175,12 @@ class CodesMixin(TransformerMixin):
 
     def _curves(self, X, times):
         """Codes ``(n, T, n_components)`` of checked rows at checked times."""
+        self._check_rows_are_coded()
+        return self.net_.curves(self._rows(X), times, progress=bool(self.verbose))
+
+    def _check_rows_are_coded(self):
         if self._labels:
             raise ValueError(
                 "encoder='class' gives codes of classes, not of rows: they are in "
                 "class_codes_."
             )
-        return self.net_.curves(self._rows(X), times, progress=bool(self.verbose))

@@ -26,6 +26,7 @@ __all__ = [
     "shortest_distinct",
     "space_class",
     "time_density",
+    "time_sampling_of",
     "view_function",
 ]
 
@@ -110,6 +111,15 @@ def time_density(time_sampling, sde):
     if isinstance(time_sampling, Real):
         return SingleTime(sde, float(time_sampling))
     return Quantiles(sde, time_sampling)
+
+
+def time_sampling_of(density):
+    """Return the `time_sampling` that a density stands for."""
+    if isinstance(density, SingleTime):
+        return density.time
+    if isinstance(density, Quantiles):
+        return density.distribution
+    return next(k for k, v in TIME_SAMPLINGS.items() if type(density) is v)
 
 
 def read_out_times(t_grid, density):

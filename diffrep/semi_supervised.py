@@ -10,6 +10,7 @@ from sklearn.preprocessing import LabelEncoder
 from tqdm.auto import tqdm
 
 from diffrep._base_classifier import BaseCodeClassifier
+from diffrep._files import expect
 from diffrep._graph import (
     PROPAGATIONS,
     aligned,
@@ -18,6 +19,7 @@ from diffrep._graph import (
     propagated,
 )
 from diffrep._parts import view_function
+from diffrep._states import check_numbers
 from diffrep._validation import (
     HasMethods,
     Interval,
@@ -280,11 +282,17 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
     def _build(self, X, labels, seed):
         """Set the untrained net; its codes are those of the representation."""
+        self._built = self.get_params(deep=False)
+        self.net_ = self._net(labels >= 0, seed).initialize()
+        self._start(X)
+
+    def _net(self, labelled, seed=0):
+        """Net without weights, from parameters, representation and classes."""
         model = self.representation_.net_.module_
         self._scaling = self._scaling_of(self.representation_)
-        self.net_ = SemiSupervisedNet(
+        return SemiSupervisedNet(
             ClassifierModel,
-            labelled=labels >= 0,
+            labelled=labelled,
             n_labelled=self._n_labelled(),
             optimizer=AveragedSGD,
             optimizer__momentum=MOMENTUM,
@@ -300,8 +308,28 @@ class LaplaceNetClassifier(BaseCodeClassifier):
             module__augment=view_function(self.augment, model.data_shape),
             module__n_views=self.n_views,
             module__mixup=self.mixup,
-        ).initialize()
-        self._start(X)
+        )
+
+    def _get_state(self):
+        numbers = np.searchsorted(self.classes_, self.transduction_)
+        distributions = self.label_distributions_
+        own = {"transduction": numbers, "label_distributions_": distributions}
+        return super()._get_state() | own
+
+    def _set_state(self, state):
+        numbers = state.pop("transduction", None)
+        distributions = state.pop("label_distributions_", None)
+        super()._set_state(state)
+        n_rows, n_classes = np.size(numbers), len(self.classes_)
+        check_numbers("transduction", numbers, (n_rows,), np.int64)
+        right = (numbers >= 0).all() and (numbers < n_classes).all()
+        expect(right, "transduction must be numbers of classes")
+        shape = (n_rows, n_classes)
+        check_numbers("label_distributions_", distributions, shape)
+        expect(self.representation_, "representation_ must be there")
+        self._take_net(self._net(labelled=np.zeros(0, bool)), state)
+        self.transduction_ = self.classes_[numbers]
+        self.label_distributions_ = distributions
 
     def _n_labelled(self):
         """Labelled rows in a batch: one at least, and one without a label."""

@@ -10,7 +10,9 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 
 from diffrep._base_classifier import BaseCodeClassifier
+from diffrep._files import expect
 from diffrep._parts import view_function
+from diffrep._states import check_numbers
 from diffrep._validation import (
     Interval,
     StrOptions,
@@ -163,7 +165,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
         """
         X, y = check_rows(self, X, y, reset=True)
         labels = self._class_numbers(y)
-        self._check_parameters(X)
+        self._check_parameters(X.shape[1])
         self.representation_, self.t_grid_ = None, np.arange(self.n_times or 1)
         if self.representation is not None:
             self.representation_ = self._fitted(X)
@@ -228,7 +230,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
         )
         return weights[:, :-1]
 
-    def _check_parameters(self, X):
+    def _check_parameters(self, n_columns):
         if self.representation is None and self.fine_tune:
             raise ValueError(
                 "fine_tune=True trains an encoder on, but representation=None has "
@@ -239,17 +241,28 @@ class TrajectoryClassifier(BaseCodeClassifier):
                 f"n_times={self.n_times} is for curves in X, but a representation is "
                 "given, whose t_grid says how many times there are. Leave n_times out."
             )
-        if X.shape[1] % (self.n_times or 1):
+        if n_columns % (self.n_times or 1):
             raise ValueError(
-                f"X has {X.shape[1]} columns, which are no multiple of n_times="
+                f"X has {n_columns} columns, which are no multiple of n_times="
                 f"{self.n_times}. Give the number of times in the t_grid that X was "
                 "made with."
             )
 
     def _build(self, inputs, seed):
         """Set the untrained net."""
-        reader, augment = self._reader(inputs)
-        self.net_ = ClassifierNet(
+        self._built = self.get_params(deep=False)
+        if self.fine_tune:
+            self._scaling = self._scaling_of(self.representation_)
+        else:
+            mean, scale = row_statistics(inputs, inputs.shape[1:])
+            self._scaling = mean, np.full_like(scale, scale.max()), inputs.shape[1:]
+        self.net_ = self._net(seed).initialize()
+        self._start(inputs)
+
+    def _net(self, seed=0):
+        """Net without weights, from parameters, representation, times and classes."""
+        reader, augment = self._reader()
+        return ClassifierNet(
             ClassifierModel,
             optimizer__weight_decay=WEIGHT_DECAY,
             lr=self.lr,
@@ -261,22 +274,54 @@ class TrajectoryClassifier(BaseCodeClassifier):
             module__head=HEADS[self.head],
             module__n_classes=len(self.classes_),
             module__augment=augment,
-        ).initialize()
-        self._start(inputs)
+        )
 
-    def _reader(self, inputs):
+    def _reader(self):
         """Return how curves are read off the inputs, and views of these."""
-        representation = self.representation_
-        if representation is not None and self.fine_tune:
-            model = representation.net_.module_
-            self._scaling = self._scaling_of(representation)
+        if self.fine_tune:
+            model = self.representation_.net_.module_
             times = torch.tensor(self.t_grid_, dtype=torch.float32)
             views = view_function(self.augment, model.data_shape)
             return CurveReader(model, times), views
-        mean, scale = row_statistics(inputs, inputs.shape[1:])
-        self._scaling = mean, np.full_like(scale, scale.max()), inputs.shape[1:]
-        n_times = len(self.t_grid_)
-        return StackReader(n_times, inputs.shape[1] // n_times), None
+        n_times, (n_columns,) = len(self.t_grid_), self._scaling[2]
+        return StackReader(n_times, n_columns // n_times), None
+
+    def _get_state(self):
+        attention = getattr(self, "attention_", None)
+        own = {
+            "scaling": None if self.fine_tune else list(self._scaling[:2]),
+            "attention_": None if attention is None else attention.to_numpy(),
+        }
+        return super()._get_state() | own
+
+    def _set_state(self, state):
+        scaling, attention = state.pop("scaling", None), state.pop("attention_", None)
+        super()._set_state(state)
+        representation, n_columns = self.representation_, self.n_features_in_
+        given = self.representation is not None
+        expect(given == (representation is not None), "representation_ does not fit")
+        if given:
+            self.t_grid_ = np.asarray(representation._read_times())
+            n_columns = len(self.t_grid_) * representation.net_.module_.n_components
+        if self.fine_tune:
+            expect(given and scaling is None, "scaling is that of representation_")
+            self._scaling = self._scaling_of(representation)
+        else:
+            expect(isinstance(scaling, list) and len(scaling) == 2, "scaling is of two")
+            for array in scaling:
+                check_numbers("scaling", array, (n_columns,))
+            expect((scaling[1] > 0).all(), "scaling must be positive")
+            self._scaling = (*scaling, (n_columns,))
+        self._check_parameters(n_columns)
+        if not given:
+            self.t_grid_ = np.arange(self.n_times or 1)
+        self._take_net(self._net(), state)
+        expect((attention is not None) == (self.head == "attention"), "attention_")
+        if attention is not None:
+            shape = (len(self.classes_), len(self.t_grid_))
+            check_numbers("attention_", attention, shape, np.float32)
+            index, columns = self.classes_, self.t_grid_
+            self.attention_ = pd.DataFrame(attention, index=index, columns=columns)
 
     def _inputs(self, X):
         """Curves ``(n, T * n_components)``, or rows if the encoder is in the net."""

@@ -13,7 +13,7 @@ PACKAGE = Path(diffrep.__file__).parent
 
 # Each module may import from those above it only.
 ORDER = [
-    ["exceptions"],
+    ["exceptions", "_version"],
     [
         "core.device",
         "core.distributed",
@@ -35,11 +35,11 @@ ORDER = [
     ],
     ["core.objectives"],
     ["core.models", "core.rows"],
-    ["core.training", "core.baseline_models"],
+    ["core.training", "core.baseline_models", "core.export"],
     ["core.classifiers"],
-    ["_validation", "_graph"],
+    ["_validation", "_graph", "_files"],
     ["_parts", "evaluation._probing", "datasets"],
-    ["_codes"],
+    ["_codes", "_states"],
     [
         "_base",
         "evaluation._comparison",
@@ -56,6 +56,7 @@ ORDER = [
     ],
     ["diffusion", "baselines", "trajectory", "display.__init__"],
     ["semi_supervised"],
+    ["_load"],
     ["__init__"],
 ]
 RANK = {f"diffrep.{name}": i for i, names in enumerate(ORDER) for name in names}

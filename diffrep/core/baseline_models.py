@@ -173,7 +173,7 @@ class DenoiserModel(DiffusionModel):
         x0 = self.space(x)
         alpha, sigma = self.alpha_sigma(t, x0)
         shown = self.preconditioning.network_input(alpha * x0, alpha, sigma)
-        z = self.null_code.expand(len(x0), -1)
+        z = self.null_code.expand(x0.shape[0], -1)
         return self.score_network.states(shown, t, z)[self.layer]
 
     def check_shapes(self, x0, seen):

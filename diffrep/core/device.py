@@ -60,7 +60,7 @@ def choose_device(device: str = "auto") -> torch.device:
             device = "cpu"
     try:
         chosen = torch.device(device)
-        torch.empty(0, device=chosen)
+        torch.zeros((), device=chosen).item()  # which "meta" cannot
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device={device!r} cannot be used here: {error}. "

@@ -179,7 +179,7 @@ class Clock(nn.Module):
 
     def __init__(self, quantiles: Tensor):
         super().__init__()
-        self.register_buffer("quantiles", quantiles.float(), persistent=False)
+        self.register_buffer("quantiles", quantiles.float())
 
     def forward(self, t: Tensor) -> Tensor:
         n = len(self.quantiles)

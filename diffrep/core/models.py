@@ -86,7 +86,7 @@ class EncoderModel(nn.Module):
             h = self.encoder.trunk(x)
             codes = [self.encoder.head(h, t[None]) for t in times]
         else:
-            codes = [self.outputs(x, t.expand(len(x))) for t in times]
+            codes = [self.outputs(x, t.expand(x.shape[0])) for t in times]
         return torch.stack(codes, dim=1)[:, :, : self.n_components]
 
     @torch.no_grad()

@@ -1,0 +1,377 @@
+"""Model files: one safetensors file that holds an estimator, and no code.
+
+The tensors are weights and fitted arrays. The metadata are two texts: the number of
+the format, and in JSON the rest. What JSON has no word for is an object of one key
+that says what it is: ``{"tuple": [1, 8, 8]}``, ``{"array": "mean_"}`` for the tensor
+of that name, ``{"sde": "VE", "fields": ...}`` for a class of the list here. What was
+written by the user is not in the file at all: such parameters are listed by name.
+
+An estimator is written as its class, its parameters, those of them that it was built
+with and that were changed since, and the state that it gives and takes
+(`_get_state`, `_set_state`), which begins anew for an estimator inside of another.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import reprlib
+from pathlib import Path
+from uuid import uuid4
+
+import numpy as np
+import safetensors.torch
+import sklearn
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+
+from diffrep._version import __version__
+from diffrep.core.sde import VE, VP, SubVP
+
+__all__ = ["expect", "fields_of", "is_plain", "read", "write"]
+
+#: Number of the format that is written. Older ones are read, newer ones refused.
+FORMAT = 1
+
+SDE_CLASSES = {cls.__name__: cls for cls in (VE, VP, SubVP)}
+
+#: Largest number of bytes of texts in an array: all get the length of the longest.
+MAX_TEXT_BYTES = 2**26
+
+
+def write(path, estimator):
+    """Write a fitted estimator to a file, whole or not at all.
+
+    Raises
+    ------
+    TypeError
+        If it holds what a file cannot.
+    """
+    writer = _Writer()
+    model = {
+        "versions": {
+            "diffrep": __version__,
+            "torch": str(torch.__version__),
+            "numpy": np.__version__,
+            "scikit-learn": sklearn.__version__,
+        },
+        "estimator": writer.estimator(estimator, ""),
+    }
+    metadata = {"diffrep_format": str(FORMAT), "diffrep_model": _to_json(model)}
+    _replace(Path(path), safetensors.torch.save(writer.tensors, metadata))
+
+
+def read(data, classes, passed, device=None):
+    """Return the estimator that the bytes of a model file hold.
+
+    Parameters
+    ----------
+    data : bytes
+    classes : dict of type by name
+        What the file may name.
+    passed : dict
+        Parameters that the file leaves out, by name.
+    device : str, optional
+        In place of the device in the file.
+
+    Raises
+    ------
+    Exception
+        Of any class, if the bytes are not what `save` writes.
+    """
+    names, model = _header(data)
+    given = fields_of(model, "the model", "versions", "estimator")
+    versions = ("diffrep", "torch", "numpy", "scikit-learn")
+    for version in fields_of(given["versions"], "versions", *versions).values():
+        expect(isinstance(version, str), "versions must be texts")
+    reader = _Reader(safetensors.torch.load(data), classes, passed, device)
+    estimator = reader.estimator(given["estimator"], "")
+    left = sorted(names - reader.used)
+    expect(not left, f"nothing refers to the tensors {reprlib.repr(left)}")
+    left = sorted(set(passed) - reader.asked)
+    expect(not left, f"it does not ask for {', '.join(left)}: leave this out")
+    return estimator
+
+
+class _Writer:
+    """Turns values into JSON and sets tensors aside."""
+
+    def __init__(self):
+        self.tensors: dict[str, torch.Tensor] = {}
+        self.names: dict[int, str] = {}
+
+    def encode(self, value, name):
+        """Return `value` in terms of JSON; raise TypeError if it has none."""
+        match value:
+            case None | bool() | int() | str():
+                return value
+            case np.generic() if not isinstance(value.item(), np.generic):
+                return self.encode(value.item(), name)
+            case float():
+                return value if math.isfinite(value) else {"float": str(value)}
+            case list():
+                return [self.encode(v, f"{name}.{i}") for i, v in enumerate(value)]
+            case tuple():
+                return {"tuple": self.encode(list(value), name)}
+            case dict():
+                return {
+                    "dict": {k: self.encode(v, f"{name}.{k}") for k, v in value.items()}
+                }
+            case torch.Tensor():
+                self.tensors[name] = value.detach().cpu().contiguous()
+                return {"tensor": name}
+            case np.ndarray():
+                return self._array(value, name)
+            case FrozenEstimator():
+                return {"frozen": self.encode(value.estimator, name)}
+            case BaseEstimator() if type(value).__module__.startswith("diffrep."):
+                return {"estimator": self.estimator(value, name)}
+            case _ if type(value) in SDE_CLASSES.values():
+                fields = self.encode(dataclasses.asdict(value), name)["dict"]
+                return {"sde": type(value).__name__, "fields": fields}
+        raise TypeError(f"A model file cannot hold {name}={reprlib.repr(value)}.")
+
+    def _array(self, value, name):
+        if value.dtype.kind in "biuf":
+            self.tensors[name] = torch.tensor(value)
+            return {"array": name}
+        texts = value.tolist()
+        if value.ndim != 1 or not all(type(text) is str for text in texts):
+            raise TypeError(
+                f"A model file cannot hold {name}, an array of {value.dtype}: only "
+                "numbers, and one-dimensional arrays of text. Convert it before fit."
+            )
+        return {"texts": texts, "object": value.dtype == object}
+
+    def estimator(self, estimator, name):
+        """Describe an estimator; one that was described before by its name."""
+        if not type(estimator).__module__.startswith("diffrep."):
+            raise TypeError(
+                f"{type(estimator).__name__} is a class of your own, which load does "
+                "not know. Pickle the estimator, for yourself."
+            )
+        if id(estimator) in self.names:
+            return self.names[id(estimator)]
+        self.names[id(estimator)] = name
+        prefix = f"{name}." if name else ""
+        parameters, passed = {}, []
+        for key, value in estimator.get_params(deep=False).items():
+            before = dict(self.tensors)
+            try:
+                parameters[key] = self.encode(value, f"{prefix}parameters.{key}")
+            except TypeError:
+                passed.append(key)
+                self.tensors = before
+        built, state = {}, None
+        if hasattr(estimator, "net_"):
+            built = self._changed(estimator, f"{prefix}built")
+            state = {
+                key: self.encode(value, f"{prefix}{key}")
+                for key, value in estimator._get_state().items()
+            }
+        return {
+            "class": type(estimator).__name__,
+            "parameters": parameters,
+            "passed": passed,
+            "built": built,
+            "state": state,
+        }
+
+    def _changed(self, estimator, name):
+        """Parameters that the net was built with, where others were set since."""
+        changed = {}
+        for key, value in estimator._built.items():
+            now = getattr(estimator, key)
+            if value is now or (is_plain(value) and value == now):
+                continue
+            changed[key] = self.encode(value, f"{name}.{key}")
+        return changed
+
+
+class _Reader:
+    """Turns JSON and tensors back into values.
+
+    Parameters
+    ----------
+    tensors : dict of Tensor by name
+    classes : dict of type by name
+    passed : dict
+        Values of parameters that are not in the file.
+    device : str or None
+        In place of that in the file.
+    """
+
+    def __init__(self, tensors, classes, passed, device):
+        self.tensors, self.classes = tensors, classes
+        self.passed, self.device = passed, device
+        self.used: set[str] = set()
+        self.asked: set[str] = set()
+        self.estimators: dict = {}
+
+    def decode(self, value, name):
+        """Return what `value` stands for."""
+        match value:
+            case None | bool() | int() | str():
+                return value
+            case float() if math.isfinite(value):
+                return value
+            case list():
+                return [self.decode(v, f"{name}.{i}") for i, v in enumerate(value)]
+            case {"float": "nan" | "inf" | "-inf" as text, **rest} if not rest:
+                return float(text)
+            case {"tuple": list(items), **rest} if not rest:
+                return tuple(self.decode(items, name))
+            case {"dict": dict(items), **rest} if not rest:
+                return {k: self.decode(v, f"{name}.{k}") for k, v in items.items()}
+            case {"tensor": str(key), **rest} if not rest:
+                return self._tensor(key)
+            case {"array": str(key), **rest} if not rest:
+                return self._tensor(key).numpy()
+            case {"texts": list(texts), "object": bool(free), **rest} if not rest:
+                return _text_array(texts, free)
+            case {"frozen": inner, **rest} if not rest:
+                return FrozenEstimator(self.decode(inner, name))
+            case {"estimator": described, **rest} if not rest:
+                return self.estimator(described, name)
+            case {"sde": str(cls), "fields": dict(fields), **rest} if not rest:
+                expect(cls in SDE_CLASSES, f"{cls!r} is no noise process of diffrep")
+                expect(all(map(_is_number, fields.values())), "SDEs are of numbers")
+                return SDE_CLASSES[cls](**fields)
+        raise ValueError(f"{name} is {reprlib.repr(value)}, which stands for nothing")
+
+    def _tensor(self, name):
+        expect(name in self.tensors, f"there is no tensor {name!r}")
+        self.used.add(name)
+        return self.tensors[name]
+
+    def estimator(self, described, name):
+        """Build an estimator from its description, or find one that was built."""
+        if isinstance(described, str):
+            expect(described in self.estimators, f"there is no estimator {described}")
+            return self.estimators[described]
+        parts = ("class", "parameters", "passed", "built", "state")
+        described = fields_of(described, "an estimator", *parts)
+        cls = self.classes.get(described["class"])
+        expect(cls, f"{described['class']!r} is no estimator of diffrep")
+        prefix = f"{name}." if name else ""
+        parameters = self._parameters(cls, described, name, prefix)
+        built = parameters | self._decoded(described["built"], f"{prefix}built.")
+        if self.device is not None:
+            parameters["device"] = built["device"] = self.device
+        self.estimators[name] = estimator = cls(**built)
+        estimator._validate_params()
+        if described["state"] is not None:
+            estimator._built = built
+            estimator._set_state(self._decoded(described["state"], prefix))
+            estimator.set_params(**parameters)._validate_params()
+        return estimator
+
+    def _parameters(self, cls, described, name, prefix):
+        """Parameters in the file, and those that were passed."""
+        found = self._decoded(described["parameters"], f"{prefix}parameters.")
+        expected, absent = list(cls().get_params(deep=False)), described["passed"]
+        expect(
+            isinstance(absent, list) and sorted([*found, *absent]) == sorted(expected),
+            f"parameters of {cls.__name__} are {', '.join(expected)}",
+        )
+        path = [part.rstrip("_") for part in name.split(".") if part != "parameters"]
+        for key in absent:
+            word = "__".join([*filter(None, path), key])
+            if word not in self.passed:
+                raise ValueError(
+                    f"{key} of {cls.__name__} was an object that is not in the file. "
+                    f"Pass it: load(path, {word}=...)."
+                )
+            found[key] = self.passed[word]
+            self.asked.add(word)
+        return found
+
+    def _decoded(self, values, prefix):
+        expect(isinstance(values, dict), f"{prefix or 'all'} must be an object")
+        return {
+            key: self.decode(value, f"{prefix}{key}") for key, value in values.items()
+        }
+
+
+def _header(data):
+    """Names of the tensors and the model; refuse other formats and doubtful JSON."""
+    n = int.from_bytes(data[:8], "little")
+    expect(len(data) - n >= 8, "it ends before its header does")
+    header = _from_json(data[8 : 8 + n].decode())
+    expect(isinstance(header, dict), "its header is no object")
+    metadata = header.pop("__metadata__", None)
+    expect(isinstance(metadata, dict), "it is no model file of diffrep")
+    given = str(metadata.get("diffrep_format"))
+    right = given.isascii() and given.isdecimal() and int(given) > 0
+    expect(right, f"its diffrep_format is {given!r}: it is no model file of diffrep")
+    if int(given) > FORMAT:
+        raise ValueError(
+            f"it has format {given}, which is newer than {FORMAT}, the newest that "
+            f"diffrep {__version__} reads. Update diffrep."
+        )
+    fields_of(metadata, "metadata", "diffrep_format", "diffrep_model")
+    expect(isinstance(metadata["diffrep_model"], str), "the model must be a text")
+    return set(header), _from_json(metadata["diffrep_model"])
+
+
+def _text_array(texts, free):
+    expect(all(isinstance(text, str) for text in texts), "texts must be texts")
+    n_bytes = 4 * len(texts) * max(map(len, texts), default=0)
+    expect(free or n_bytes <= MAX_TEXT_BYTES, "texts are too long")
+    return np.array(texts, dtype=object if free else str)
+
+
+def fields_of(value, name, *keys):
+    expect(
+        isinstance(value, dict) and set(value) == set(keys),
+        f"{name} must be an object of {', '.join(keys)}",
+    )
+    return value
+
+
+def expect(condition, message):
+    if not condition:
+        raise ValueError(message)
+
+
+def is_plain(value):
+    return value is None or isinstance(value, bool | int | float | str | np.number)
+
+
+def _is_number(value):
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _to_json(value):
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _from_json(text):
+    """Read JSON as strictly as its standard: no NaN, no key twice."""
+
+    def unique(pairs):
+        found = dict(pairs)
+        expect(len(found) == len(pairs), "its JSON has a key twice")
+        return found
+
+    def refuse(constant):
+        raise ValueError(f"its JSON has a {constant}")
+
+    return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
+
+
+def _replace(path, data):
+    """Write a file whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
+    try:
+        with open(unfinished, "xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
