@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from diffrep._parts import shortest_distinct
 from diffrep._validation import check_feature_names_in, check_rows, check_times
-from diffrep.core.export import CodeGraph, onnx_graph
+from diffrep.core.export import CodeGraph, export_onnx
 from diffrep.core.training import RepresentationNet
 
 __all__ = ["CodesMixin"]
@@ -105,9 +104,9 @@ class CodesMixin(TransformerMixin):
         Raises
         ------
         ImportError
-            Without the package onnx: ``pip install diffrep[onnx]``.
-        NotImplementedError
-            If a network of your own does what cannot be translated.
+            Without the packages of the extra: ``pip install diffrep[onnx]``.
+        torch.onnx.OnnxExporterError
+            If a network of your own does what torch cannot translate.
         ValueError
             With ``encoder="class"``, which codes no rows.
         """
@@ -115,9 +114,7 @@ class CodesMixin(TransformerMixin):
         self._check_rows_are_coded()
         model = copy.deepcopy(self.net_.module_).cpu()
         times = torch.tensor(self._read_times(), dtype=torch.float32)
-        graph = CodeGraph(model, self.mean_, self.scale_, times).eval()
-        found = onnx_graph(graph, self.n_features_in_, ("X", "codes"))
-        Path(path).write_bytes(found.SerializeToString())
+        export_onnx(CodeGraph(model, self.mean_, self.scale_, times), path)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns of `transform`.
