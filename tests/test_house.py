@@ -19,6 +19,7 @@ ORDER = [
         "core.distributed",
         "core.sde",
         "core.closed_form",
+        "core.optimizers",
         "core.samplers",
         "core.mutual_information",
     ],

@@ -11,14 +11,12 @@ from torch import nn
 
 from diffrep.core.device import Stream, generator
 from diffrep.core.layers import Linear, draw_weights
+from diffrep.core.optimizers import AveragedAdamW, AveragedSGD, warmup_cosine
 from diffrep.core.rows import Rows
 from diffrep.core.training import (
     BLOCK,
-    AveragedAdamW,
-    AveragedSGD,
     Progress,
     RepresentationNet,
-    warmup_cosine,
 )
 from diffrep.exceptions import DivergenceError
 
