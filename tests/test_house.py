@@ -23,7 +23,7 @@ ORDER = [
         "core.samplers",
         "core.mutual_information",
     ],
-    ["core.layers"],
+    ["core.checkpoint", "core.layers"],
     ["core.filters"],
     [
         "core.spaces",
@@ -36,9 +36,10 @@ ORDER = [
     ],
     ["core.objectives"],
     ["core.models", "core.rows"],
-    ["core.training", "core.baseline_models"],
+    ["core.loop", "core.baseline_models"],
+    ["core.training"],
     ["core.classifiers"],
-    ["_validation", "_graph"],
+    ["_checkpoints", "_validation", "_graph"],
     ["_parts", "evaluation._probing", "datasets"],
     ["_codes"],
     [

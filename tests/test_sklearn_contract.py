@@ -134,6 +134,7 @@ OTHER_VALUES = {
     "n_iter_no_change": 2,
     "warm_start": True,
     "callbacks": [],
+    "checkpoint": "checkpoints",
     "device": "cpu",
     "precision": "bf16",
     "verbose": 1,

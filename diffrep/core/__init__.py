@@ -24,6 +24,10 @@ Rooms, each importing only from those before it:
     AdamW and SGD that keep averages of the weights
 ``rows``
     rows in their own dtype that become standardised float32 batches
+``checkpoint``
+    states of a training in files
+``loop``
+    the loop over epochs, that goes back or on
 ``training``
     the skorch net that trains a model
 """
