@@ -79,6 +79,8 @@ def fit_checkpoints(estimator, X, y, continued):
 
 def _described(value):
     """Text for a value: itself if it is simple, else a digest of what it holds."""
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, (str, bool, Number)):
         return repr(value)
     if hasattr(value, "ppf"):

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.stats
 import torch
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -21,12 +22,14 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from diffrep import (
+    VE,
     DiffusionRepresentation,
     VariationalDiffusionRepresentation,
     _checkpoints,
 )
 from diffrep.baselines import AutoencoderRepresentation, DenoiserFeatures
 from diffrep.core import checkpoint, distributed
+from diffrep.core.augment import Chain, gaussian_noise
 from diffrep.core.checkpoint import Checkpoints, digest, plain
 from diffrep.core.loop import TrainingLoop
 from diffrep.exceptions import CheckpointError, CheckpointWarning
@@ -298,6 +301,25 @@ def test_another_fit_has_another_folder(tmp_path):
     assert steps(lambda: same.set_params(verbose=0, random_state=0).fit(X, y)) == 0
     np.save(tmp_path / "rows.npy", X)
     assert steps(lambda: rep.fit(np.load(tmp_path / "rows.npy", mmap_mode="r"))) == 0
+
+
+def test_objects_are_recognised_by_content(tmp_path):
+    def rep():
+        return clone(KINDS["DRL"]).set_params(
+            sde=VE(sigma_max=20.0),
+            time_sampling=scipy.stats.beta(3, 1),
+            augment=Chain(gaussian_noise, gaussian_noise),
+            t_grid=np.array([0.2, 0.4]),
+            lr=np.float64(0.003),
+            checkpoint=tmp_path,
+        )
+
+    expected = fitted_bits(rep().fit(X))
+    assert steps(lambda: rep().set_params(lr=0.003).fit(X)) == 0
+    assert fitted_bits(rep().fit(X)) == expected
+    assert steps(lambda: rep().set_params(sde=VE(sigma_max=30.0)).fit(X)) == N_STEPS
+    other = scipy.stats.beta(3, 2)
+    assert steps(lambda: rep().set_params(time_sampling=other).fit(X)) == N_STEPS
 
 
 def test_a_checkpoint_of_another_fit_is_refused(tmp_path):

@@ -67,10 +67,9 @@ class Checkpoints:
 
     def write(self, state: dict) -> None:
         """Write a state made of tensors, numbers and text; warn if that fails."""
-        if peers().rank > 0:
-            return
         try:
-            self._write(self._packed(state))
+            if peers().rank == 0:
+                self._write(self._packed(state))
         except OSError as error:
             warnings.warn(
                 f"A checkpoint could not be written to {self.folder}: {error}. "
