@@ -26,8 +26,8 @@ from skorch.callbacks import Callback
 
 from diffrep import DiffusionRepresentation
 from diffrep.core.objectives import l1_norm
+from diffrep.core.optimizers import warmup_cosine
 from diffrep.core.time_sampling import stratified
-from diffrep.core.training import warmup_cosine
 
 N_IMAGE_ROWS, IMAGE_SHAPE = 2560, (1, 28, 28)
 N_TABLE_ROWS, N_COLUMNS = 12_800, 128

@@ -15,6 +15,11 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_consistent_length
 from skorch.callbacks import EarlyStopping
 
+from diffrep._checkpoints import (
+    CHECKPOINT_CONSTRAINTS,
+    check_repeatable,
+    fit_checkpoints,
+)
 from diffrep._codes import CodesMixin
 from diffrep._parts import encoder_factory, read_out_times, view_function
 from diffrep._states import RepresentationStateMixin
@@ -31,8 +36,10 @@ from diffrep._validation import (
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, choose_device, generator, seed_for
 from diffrep.core.encoders import BACKBONES, CONDITIONINGS
+from diffrep.core.loop import Progress
 from diffrep.core.rows import MAX_VALUES, Rows, blocks, hold_out, some_rows
-from diffrep.core.training import Progress, RepresentationNet
+from diffrep.core.training import RepresentationNet
+from diffrep.exceptions import DivergenceError
 
 __all__ = ["BaseRepresentation"]
 
@@ -47,6 +54,9 @@ WEIGHT_DECAY = 0.01
 #: codes are read after training, are fitted to.
 N_START_ROWS = 10_000
 N_READOUT_ROWS = 5_000
+
+#: Number of rows whose codes are looked at after training.
+N_CHECKED_ROWS = 256
 
 
 class BaseRepresentation(
@@ -77,6 +87,7 @@ class BaseRepresentation(
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "warm_start": ["boolean"],
         "callbacks": [None, list, tuple],
+        **CHECKPOINT_CONSTRAINTS,
         "device": [str],
         "precision": [StrOptions({"float32", "bf16"})],
         "verbose": ["verbose"],
@@ -101,6 +112,7 @@ class BaseRepresentation(
         n_iter_no_change,
         warm_start,
         callbacks,
+        checkpoint,
         device,
         precision,
         verbose,
@@ -121,6 +133,7 @@ class BaseRepresentation(
         self.n_iter_no_change = n_iter_no_change
         self.warm_start = warm_start
         self.callbacks = callbacks
+        self.checkpoint = checkpoint
         self.device = device
         self.precision = precision
         self.verbose = verbose
@@ -158,10 +171,15 @@ class BaseRepresentation(
         ------
         ValueError, TypeError
             On parameters or data that cannot be used.
+        CheckpointError
+            If the checkpoint was made with another version or device.
         DivergenceError
-            If the training loss stops being a finite number. Whatever was
+            If the loss or the weights stop being finite numbers, or the loss is a
+            thousand times what it was at first, also after the learning rate was
+            halved three times, with a DivergenceWarning for each. Whatever was
             raised, an estimator that was fitted before stays as it was.
         """
+        check_repeatable(self)
         continued = self.warm_start and hasattr(self, "net_")
         X, y = self._check_fit_data(X, y, reset=not continued)
         if continued:
@@ -170,7 +188,8 @@ class BaseRepresentation(
             self._build(X, y)
         self.net_.module_.times = self._times()
         n_epochs = self._schedule(len(X), self.max_epochs)
-        self._train(X, y, n_epochs, self.early_stopping)
+        checkpoints = fit_checkpoints(self, X, y, continued)
+        self._train(X, y, n_epochs, self.early_stopping, checkpoints)
         self._warn_of_collapse(X, y)
         return self
 
@@ -331,7 +350,7 @@ class BaseRepresentation(
         self.net_.set_schedule(n_epochs * n_batches)
         return n_epochs
 
-    def _train(self, X, y, n_epochs, early_stopping=False):
+    def _train(self, X, y, n_epochs, early_stopping=False, checkpoints=None):
         """Train `net_` on for some epochs; set `history_` and `n_iter_`."""
         train, valid, callbacks = None, None, list(self.callbacks or [])
         if early_stopping:
@@ -349,10 +368,12 @@ class BaseRepresentation(
             batch_size=self.batch_size,
         )
         rows = self._rows(X, y, index=train, resident=True)
-        self.net_.initialize_callbacks().partial_fit((rows, valid))
+        self.net_.initialize_callbacks()
+        self.net_.partial_fit((rows, valid), checkpoints=checkpoints)
         self.net_.module_.eval()
-        self._fit_readout(X, y)
         self._tell_history()
+        self._check_codes(X, y)
+        self._fit_readout(X, y)
 
     def _tell_history(self):
         """Set `history_` and `n_iter_`, as far as there were epochs."""
@@ -370,6 +391,20 @@ class BaseRepresentation(
         if self.net_.n_steps_ is not None:
             self.net_.set_schedule(None)
         self._train(X, y, n_epochs=1)
+
+    def _check_codes(self, X, y):
+        """Refuse weights that are finite, but make codes that are not."""
+        with torch.inference_mode(), self.net_.autocast():
+            _, seen = self._rows(X, y)[:N_CHECKED_ROWS]
+            times = torch.tensor(self._read_times(), dtype=torch.float32)
+            codes = self.net_.module_.curve(seen, times.to(seen.device))
+            size = codes.float().square().sum()  # a read-out needs the squares
+        if not size.isfinite():
+            raise DivergenceError(
+                f"Codes became infinite or NaN with lr={self.lr:g}: training "
+                "diverged. Use a smaller lr. The epochs are in `history`.",
+                self.history_,
+            )
 
     def _fit_readout(self, X, y):
         """Fit how codes are read to the views, if there are any."""

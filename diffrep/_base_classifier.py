@@ -28,8 +28,9 @@ from diffrep._states import (
 from diffrep._validation import Interval, StrOptions, check_rows
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, seed_for
+from diffrep.core.loop import Progress
 from diffrep.core.rows import Rows, some_rows
-from diffrep.core.training import Progress, SeededNet
+from diffrep.core.training import SeededNet
 
 __all__ = ["BaseCodeClassifier"]
 

@@ -22,10 +22,10 @@ from diffrep._parts import (
 )
 from diffrep._validation import Interval, StrOptions, check_rows, check_times
 from diffrep.core.device import Stream, generator
+from diffrep.core.optimizers import N_WARMUP_STEPS
 from diffrep.core.preconditioning import PRECONDITIONINGS
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.spaces import SPACES
-from diffrep.core.training import N_WARMUP_STEPS
 from diffrep.exceptions import CodeCollapseWarning
 
 __all__ = ["BaseDiffusion"]

@@ -38,6 +38,9 @@ FORMAT = 1
 
 SDE_CLASSES = {cls.__name__: cls for cls in (VE, VP, SubVP)}
 
+#: Parameters that are not in a file: a folder that a stranger names is not written to.
+NOT_IN_FILES = {"checkpoint"}
+
 #: Largest number of bytes of texts in an array: all get the length of the longest.
 MAX_TEXT_BYTES = 2**26
 
@@ -158,7 +161,7 @@ class _Writer:
         self.names[id(estimator)] = name
         prefix = f"{name}." if name else ""
         parameters, passed = {}, []
-        for key, value in estimator.get_params(deep=False).items():
+        for key, value in _parameters_in_files(estimator).items():
             before = dict(self.tensors)
             try:
                 parameters[key] = self.encode(value, f"{prefix}parameters.{key}")
@@ -183,7 +186,8 @@ class _Writer:
     def _changed(self, estimator, name):
         """Parameters that the net was built with, where others were set since."""
         changed = {}
-        for key, value in estimator._built.items():
+        for key in _parameters_in_files(estimator):
+            value = estimator._built[key]
             now = getattr(estimator, key)
             if value is now or (is_plain(value) and value == now):
                 continue
@@ -258,24 +262,31 @@ class _Reader:
         expect(cls, f"{described['class']!r} is no estimator of diffrep")
         prefix = f"{name}." if name else ""
         parameters = self._parameters(cls, described, name, prefix)
-        built = parameters | self._decoded(described["built"], f"{prefix}built.")
+        changed = self._decoded(described["built"], f"{prefix}built.")
+        expect(set(changed) <= set(parameters), "built must be of the parameters")
+        built = parameters | changed
         if self.device is not None:
             parameters["device"] = built["device"] = self.device
         self.estimators[name] = estimator = cls(**built)
         estimator._validate_params()
         if described["state"] is not None:
-            estimator._built = built
+            estimator._built = estimator.get_params(deep=False)
             estimator._set_state(self._decoded(described["state"], prefix))
             estimator.set_params(**parameters)._validate_params()
         return estimator
 
     def _parameters(self, cls, described, name, prefix):
-        """Parameters in the file, and those that were passed."""
+        """Parameters in the file, and those that were passed.
+
+        Those that an older diffrep did not know are left out: they have defaults.
+        """
         found = self._decoded(described["parameters"], f"{prefix}parameters.")
-        expected, absent = list(cls().get_params(deep=False)), described["passed"]
+        known, absent = _parameters_in_files(cls()), described["passed"]
+        expect(isinstance(absent, list), "passed must be a list")
+        named = [*found, *absent]
         expect(
-            isinstance(absent, list) and sorted([*found, *absent]) == sorted(expected),
-            f"parameters of {cls.__name__} are {', '.join(expected)}",
+            len(set(named)) == len(named) and set(named) <= set(known),
+            f"parameters of {cls.__name__} are {', '.join(known)}",
         )
         path = [part.rstrip("_") for part in name.split(".") if part != "parameters"]
         for key in absent:
@@ -294,6 +305,14 @@ class _Reader:
         return {
             key: self.decode(value, f"{prefix}{key}") for key, value in values.items()
         }
+
+
+def _parameters_in_files(estimator):
+    return {
+        key: value
+        for key, value in estimator.get_params(deep=False).items()
+        if key not in NOT_IN_FILES
+    }
 
 
 def _header(data):

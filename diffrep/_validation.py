@@ -167,7 +167,8 @@ def check_times(t, t_min, name):
 def row_statistics(X, data_shape):
     """Mean and scale of each feature, computed over chunks of rows.
 
-    Images share one mean and scale per channel. A constant feature has scale 1.
+    Images share one mean and scale per channel. A constant feature has scale 1,
+    or that of the rounding of its mean.
 
     Returns
     -------
@@ -189,7 +190,9 @@ def row_statistics(X, data_shape):
             )
         scaler.partial_fit(rows)
     if len(data_shape) == 1:
-        return scaler.mean_, scaler.scale_
+        # A constant of 1e30 differs from its mean by rounding, which is huge.
+        rounding = 10 * np.finfo(float).eps * np.abs(scaler.mean_)
+        return scaler.mean_, np.maximum(scaler.scale_, rounding)
     n_channels, n_pixels = data_shape[0], np.prod(data_shape[1:])
     means = scaler.mean_.reshape(n_channels, n_pixels)
     variances = scaler.var_.reshape(n_channels, n_pixels)

@@ -55,6 +55,7 @@ UNTRAINED = {
     "n_iter_no_change": 1,
     "warm_start": False,
     "callbacks": None,
+    "checkpoint": None,
 }
 NO_ENCODER = {"encoder": "auto", "init": "random", "time_conditioning": "late"}
 
@@ -158,6 +159,7 @@ class AutoencoderRepresentation(_BaseAutoencoder):
         n_iter_no_change=10,
         warm_start=False,
         callbacks=None,
+        checkpoint=None,
         device="auto",
         precision="float32",
         verbose=0,
@@ -180,6 +182,7 @@ class AutoencoderRepresentation(_BaseAutoencoder):
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
             callbacks=callbacks,
+            checkpoint=checkpoint,
             device=device,
             precision=precision,
             verbose=verbose,
@@ -251,6 +254,7 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
         n_iter_no_change=10,
         warm_start=False,
         callbacks=None,
+        checkpoint=None,
         device="auto",
         precision="float32",
         verbose=0,
@@ -273,6 +277,7 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
             callbacks=callbacks,
+            checkpoint=checkpoint,
             device=device,
             precision=precision,
             verbose=verbose,
@@ -352,6 +357,7 @@ class SimCLRRepresentation(_Baseline):
         n_iter_no_change=10,
         warm_start=False,
         callbacks=None,
+        checkpoint=None,
         device="auto",
         precision="float32",
         verbose=0,
@@ -373,6 +379,7 @@ class SimCLRRepresentation(_Baseline):
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
             callbacks=callbacks,
+            checkpoint=checkpoint,
             device=device,
             precision=precision,
             verbose=verbose,
@@ -450,7 +457,7 @@ class RandomEncoderRepresentation(_Baseline):
     def _model(self, data_shape):
         return EncoderModel, {}
 
-    def _train(self, X, y, n_epochs, early_stopping=False):
+    def _train(self, X, y, n_epochs, early_stopping=False, checkpoints=None):
         self.net_.module_.eval()
         if self.init == "pca":
             self._fit_readout(X, y)
@@ -526,6 +533,7 @@ class DenoiserFeatures(BaseRepresentation):
         n_iter_no_change=10,
         warm_start=False,
         callbacks=None,
+        checkpoint=None,
         device="auto",
         precision="float32",
         verbose=0,
@@ -544,6 +552,7 @@ class DenoiserFeatures(BaseRepresentation):
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
             callbacks=callbacks,
+            checkpoint=checkpoint,
             device=device,
             precision=precision,
             verbose=verbose,

@@ -120,6 +120,11 @@ class DiffusionRepresentation(BaseDiffusion):
         Whether `fit` goes on from the weights of an earlier `fit`.
     callbacks : list of skorch callbacks, default=None
         Copied and passed on to skorch.
+    checkpoint : str or path-like, default=None
+        Folder, shared by any number of fits, to which `fit` writes a checkpoint
+        every 5 s of training and at its end. `fit` called again with the same
+        data and parameters goes on from there, and ends with the same weights,
+        to the bit, as if nothing had happened. It needs `random_state`.
     device : str, default="auto"
         "auto" is the environment variable DIFFREP_DEVICE, else cuda, mps or
         cpu, the first there is.
@@ -206,6 +211,7 @@ class DiffusionRepresentation(BaseDiffusion):
         n_iter_no_change=10,
         warm_start=False,
         callbacks=None,
+        checkpoint=None,
         device="auto",
         precision="float32",
         verbose=0,
@@ -235,6 +241,7 @@ class DiffusionRepresentation(BaseDiffusion):
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
             callbacks=callbacks,
+            checkpoint=checkpoint,
             device=device,
             precision=precision,
             verbose=verbose,
@@ -324,6 +331,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
         n_iter_no_change=10,
         warm_start=False,
         callbacks=None,
+        checkpoint=None,
         device="auto",
         precision="float32",
         verbose=0,
@@ -353,6 +361,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
             n_iter_no_change=n_iter_no_change,
             warm_start=warm_start,
             callbacks=callbacks,
+            checkpoint=checkpoint,
             device=device,
             precision=precision,
             verbose=verbose,

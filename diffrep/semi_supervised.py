@@ -38,7 +38,7 @@ from diffrep.core.classifiers import (
 from diffrep.core.device import choose_device
 from diffrep.core.distributed import peers
 from diffrep.core.heads import MeanHead
-from diffrep.core.training import AveragedSGD
+from diffrep.core.optimizers import AveragedSGD
 
 __all__ = ["LaplaceNetClassifier", "SemiSupervisedKFold"]
 

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
-from diffrep.exceptions import DivergenceError
 
 QUICK = {"n_components": 2, "max_epochs": 1, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(40, 6))
@@ -127,30 +126,6 @@ def test_encode_beyond_the_times():
     rep = DiffusionRepresentation(**QUICK, t_grid=1).fit(X)
     with pytest.raises(ValueError, match=r"t holds -0\.1; times lie in \[0, 1\]"):
         rep.encode(X, [-0.1, 0.5])
-
-
-class Explosive(nn.Module):
-    """A score network whose output is not a number from the tenth call on."""
-
-    def __init__(self, data_shape, n_components):
-        super().__init__()
-        self.map = nn.Linear(data_shape[0], data_shape[0])
-        self.calls = 0
-
-    def forward(self, x_t, t, z):
-        self.calls += 1
-        return self.map(x_t) * (torch.inf if self.calls > 10 else 1)
-
-
-@pytest.mark.parametrize("warm_start", [False, True])
-def test_diverging_training(warm_start):
-    rep = DiffusionRepresentation(**QUICK, score_network=Explosive)
-    codes = rep.set_params(warm_start=warm_start).fit(X).transform(X)
-    rep.set_params(max_epochs=30)
-    with pytest.raises(DivergenceError, match=r"epoch \d+ with lr=0\.003.*smaller lr"):
-        rep.fit(X)
-    np.testing.assert_array_equal(rep.transform(X), codes)
-    assert rep.n_iter_ == 1
 
 
 def test_columns_that_hardly_say_anything():

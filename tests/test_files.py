@@ -20,7 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from benchmarks.reliability import (
+from benchmarks.reliability_files import (
     changed_bytes,
     changed_parts,
     outcome,
@@ -235,6 +235,13 @@ def test_parameters_set_after_fit_are_told_from_those_of_the_net(small, path):
     np.testing.assert_array_equal(loaded.transform(X), small.transform(X))
 
 
+def test_folders_are_not_in_files(small, path, tmp_path):
+    rep = pickle.loads(pickle.dumps(small)).set_params(checkpoint=tmp_path / "folder")
+    rep.save(path)
+    assert b"checkpoint" not in path.read_bytes()
+    assert load(path).checkpoint is None
+
+
 def test_times_of_fit_decoder_come_back(path):
     rep = DiffusionRepresentation(2, time_sampling=0.5, **QUICK).fit(X)
     rep.fit_decoder(X, time_sampling="uniform", max_epochs=1).save(path)
@@ -368,6 +375,8 @@ WRONG = HUGE | {
     "epochs": ({"state__net__dict__epochs": [{"dict": {"a": []}}]}, "epochs"),
     "classes": ({"state__classes_": {"texts": ["a"], "object": False}}, "classes_ are"),
     "parameter": ({"parameters__eval": 1}, "parameters of DenoiserFeatures are"),
+    "folder": ({"parameters__checkpoint": "/tmp"}, "parameters of DenoiserFeatures"),
+    "folder then": ({"built__checkpoint": "/tmp"}, "built must be of the parameters"),
     "itself": ({"parameters__augment": {"estimator": ""}}, "Cannot load"),
     "long texts": (
         {

@@ -134,6 +134,7 @@ OTHER_VALUES = {
     "n_iter_no_change": 2,
     "warm_start": True,
     "callbacks": [],
+    "checkpoint": "checkpoints",
     "device": "cpu",
     "precision": "bf16",
     "verbose": 1,
@@ -142,7 +143,8 @@ OTHER_VALUES = {
 
 
 @pytest.mark.parametrize("estimator", sorted({*map(type, ESTIMATORS)}, key=str))
-def test_clone_keeps_every_parameter(estimator, table):
+def test_clone_keeps_every_parameter(estimator, table, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where its checkpoints go
     parameters = {
         name: OTHER_VALUES[name] for name in estimator().get_params(deep=False)
     }

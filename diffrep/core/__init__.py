@@ -20,8 +20,14 @@ Rooms, each importing only from those before it:
     per-row losses and the record that names their parts
 ``models``
     one ``nn.Module`` per method: noise, encoder, score network, objective
+``optimizers``
+    AdamW and SGD that keep averages of the weights
 ``rows``
     rows in their own dtype that become standardised float32 batches
+``checkpoint``
+    states of a training in files
+``loop``
+    the loop over epochs, that goes back or on
 ``training``
     the skorch net that trains a model
 """

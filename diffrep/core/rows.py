@@ -201,7 +201,11 @@ class RowBatches:
         return -(-len(self.rows) // self.batch_size)
 
     def __iter__(self):
-        for index in np.array_split(self.order(len(self.rows)), len(self)):
+        return self.starting_at(0)
+
+    def starting_at(self, position):
+        """Iterate over what is left of an epoch after so many batches."""
+        for index in np.array_split(self.order(len(self.rows)), len(self))[position:]:
             yield self.rows[peers().share(index)]
 
 

@@ -6,13 +6,10 @@ functions of the seed and the number of the step (or epoch) alone.
 
 from __future__ import annotations
 
-import math
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext
 
 import numpy as np
 import torch
-from skorch import NeuralNet
-from skorch.callbacks import Callback, EpochTimer
 from torch import nn
 from torch.nn.utils import clip_grad_norm_
 from tqdm.auto import tqdm
@@ -20,20 +17,16 @@ from tqdm.auto import tqdm
 from diffrep.core.device import Stream, forked_rng, generator, seed_for
 from diffrep.core.distributed import peers
 from diffrep.core.layers import draw_weights
+from diffrep.core.loop import TrainingLoop
+from diffrep.core.optimizers import AveragedAdamW, warmup_cosine
 from diffrep.core.rows import RowBatches
-from diffrep.exceptions import DivergenceError
 
 __all__ = [
-    "AveragedAdamW",
-    "AveragedSGD",
-    "Progress",
     "RepresentationNet",
     "SeededNet",
-    "warmup_cosine",
 ]
 
 MAX_GRAD_NORM = 1.0
-N_WARMUP_STEPS = 100
 
 #: Rows are encoded in blocks of exactly this size, the last one padded: matrix
 #: kernels round differently for different numbers of rows, and the code of a
@@ -41,93 +34,8 @@ N_WARMUP_STEPS = 100
 BLOCK = {"cpu": 256, "cuda": 1024, "mps": 1024}
 
 
-def warmup_cosine(step: int, n_steps: int | None) -> float:
-    """Factor on the learning rate: linear warm-up, then a cosine down to 0.
-
-    Parameters
-    ----------
-    step : int
-        Number of the step, from 0.
-    n_steps : int or None
-        Length of the whole training; None stays at 1 after the warm-up.
-    """
-    if n_steps is None:
-        return min(1.0, (step + 1) / N_WARMUP_STEPS)
-    n_warmup = min(N_WARMUP_STEPS, max(1, n_steps // 10))
-    if step < n_warmup:
-        return (step + 1) / n_warmup
-    passed = (step - n_warmup) / max(1, n_steps - n_warmup)
-    return (1 + math.cos(math.pi * min(1.0, passed))) / 2
-
-
-class _Averaged(torch.optim.Optimizer):
-    """Optimizer that also keeps an exponential moving average of the weights.
-
-    The decay at update n is ``min(decay, (1 + n) / (10 + n))``, so that the
-    average forgets the start quickly. The averages are part of the state of
-    the optimizer and travel with it.
-
-    Parameters
-    ----------
-    params : iterable of Parameter
-    decay : float
-        Decay of the average per step.
-    **kwargs
-        Passed on to the optimizer of torch.
-    """
-
-    def __init__(self, params, decay=0.999, **kwargs):
-        super().__init__(params, **kwargs)
-        for group in self.param_groups:
-            group["decay"] = decay
-            group["n_updates"] = 0
-
-    @torch.no_grad()
-    def step(self, closure=None):
-        loss = super().step(closure)
-        for group in self.param_groups:
-            weights, averages = self._weights_and_averages(group)
-            n = group["n_updates"]
-            decay = min(group["decay"], (1 + n) / (10 + n))
-            torch._foreach_lerp_(averages, weights, 1 - decay)
-            group["n_updates"] += 1
-        return loss
-
-    @torch.no_grad()
-    def swap_averages(self):
-        """Exchange the weights of the network and their averages."""
-        for group in self.param_groups:
-            for weight, average in zip(*self._weights_and_averages(group), strict=True):
-                kept = weight.clone()
-                weight.copy_(average)
-                average.copy_(kept)
-
-    def _weights_and_averages(self, group):
-        trained = [weight for weight in group["params"] if self.state[weight]]
-        for weight in trained:
-            if "average" not in self.state[weight]:
-                self.state[weight]["average"] = weight.detach().clone()
-        return trained, [self.state[weight]["average"] for weight in trained]
-
-
-class AveragedAdamW(_Averaged, torch.optim.AdamW):
-    """AdamW with averages; `decay` is theirs."""
-
-
-class AveragedSGD(_Averaged, torch.optim.SGD):
-    """SGD with averages; `decay` is theirs, and there must be momentum."""
-
-
-class _StopTraining(Exception):
-    """A callback ended the training."""
-
-
-class SeededNet(NeuralNet):
+class SeededNet(TrainingLoop):
     """Net whose module gives its own losses, a dict of named parts.
-
-    While a net trains, its module holds the raw weights; at all other times,
-    validation and callbacks at the end of an epoch included, it holds their
-    moving average.
 
     Parameters
     ----------
@@ -169,10 +77,6 @@ class SeededNet(NeuralNet):
         self.step_ = self.first_step_ = 0
         self.n_steps_ = None
 
-    @property
-    def _default_callbacks(self):
-        return [("epoch_timer", EpochTimer())]
-
     def autocast(self):
         """Context in which the networks run."""
         if not self.bfloat16:
@@ -194,10 +98,6 @@ class SeededNet(NeuralNet):
         """Let the learning rate fall over the next `n_steps` steps."""
         self.first_step_, self.n_steps_ = self.step_, n_steps
 
-    def get_split_datasets(self, X, y=None, **fit_params):
-        """Return the pair (training rows, validation rows or None) that `X` is."""
-        return X
-
     def get_iterator(self, dataset, training=False):
         order = self._shuffled if training else np.arange
         return RowBatches(dataset, self.batch_size, order)
@@ -215,12 +115,13 @@ class SeededNet(NeuralNet):
         weights = self.module_.parameters()
         peers().average_(w.grad for w in weights if w.grad is not None)
         clip_grad_norm_(self.module_.parameters(), MAX_GRAD_NORM)
+        self.run_.whole = False
         return {"loss": loss.detach(), "y_pred": losses}
 
     def train_step(self, batch, **fit_params):
         factor = warmup_cosine(self.step_ - self.first_step_, self.n_steps_)
         for group in self.optimizer_.param_groups:
-            group["lr"] = factor * self.lr
+            group["lr"] = factor * self.lr / 2**self.run_.n_halvings
         step = super().train_step(batch, **fit_params)
         self.step_ += 1
         return step
@@ -230,25 +131,6 @@ class SeededNet(NeuralNet):
         with torch.inference_mode():
             losses = self.infer(batch, self._generator(Stream.VALIDATION))
         return {"loss": sum(losses.values()), "y_pred": losses}
-
-    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Run one pass; losses are summed on the device and read once."""
-        if iterator is None:
-            return
-        sums: dict = {}
-        with self._raw_weights() if training else nullcontext():
-            for batch in iterator:
-                self.notify("on_batch_begin", batch=batch, training=training)
-                step = step_fn(batch, **fit_params)
-                for name, loss in [("loss", step["loss"]), *step["y_pred"].items()]:
-                    sums[name] = sums.get(name, 0.0) + loss.detach()
-                self.notify("on_batch_end", batch=batch, training=training, **step)
-        peers().average_(sums.values())
-        for name, total in sums.items():
-            self.history.record(f"{prefix}_{name}", float(total) / len(iterator))
-        if training:
-            self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
-        self._check_finite(f"{prefix}_loss")
 
     def evaluate(self, function, rows, progress=False):
         """Return ``function(x)`` of `rows`, in blocks of one size.
@@ -281,29 +163,6 @@ class SeededNet(NeuralNet):
                 values[block] = found.numpy()
         return values
 
-    def partial_fit(self, X, y=None, classes=None, **fit_params):
-        """Train on, on a pair of rows; an interrupt by the user is raised.
-
-        Parameters
-        ----------
-        X : tuple (Rows, Rows or None)
-            Rows to train on and rows to validate on.
-        y, classes, **fit_params
-            Not used.
-        """
-        peers().follow_(self.module_.state_dict().values())
-        self.notify("on_train_begin", X=X, y=y)
-        with suppress(_StopTraining):
-            self.fit_loop(X, y)
-        self.notify("on_train_end", X=X, y=y)
-        return self
-
-    def notify(self, method_name, **kwargs):
-        try:
-            super().notify(method_name, **kwargs)
-        except KeyboardInterrupt as stop:  # how callbacks of skorch end a training
-            raise _StopTraining from stop
-
     def _generator(self, stream, step=0, rank=0):
         return generator(self.seed, stream, step, self.device, rank)
 
@@ -312,23 +171,6 @@ class SeededNet(NeuralNet):
         return np.random.default_rng(
             seed_for(self.seed, Stream.SHUFFLE, epoch)
         ).permutation(n)
-
-    @contextmanager
-    def _raw_weights(self):
-        self.optimizer_.swap_averages()
-        try:
-            yield
-        finally:
-            self.optimizer_.swap_averages()
-
-    def _check_finite(self, name):
-        loss = self.history[-1, name]
-        if not math.isfinite(loss):
-            raise DivergenceError(
-                f"{name} became {loss} in epoch {len(self.history)} with "
-                f"lr={self.lr:g}: training diverged. Use a smaller lr, and look "
-                "for features with a few enormous values."
-            )
 
 
 class RepresentationNet(SeededNet):
@@ -354,19 +196,3 @@ class RepresentationNet(SeededNet):
         return self.evaluate(
             lambda x: model.read(model.curve(x, times)), rows, progress
         )
-
-
-class Progress(Callback):
-    """One tqdm bar over the epochs of a training, of the first process only."""
-
-    def on_train_begin(self, net, **kwargs):
-        silent = peers().rank > 0
-        self.bar_ = tqdm(total=net.max_epochs, desc="fit", unit="epoch", disable=silent)
-
-    def on_epoch_end(self, net, **kwargs):
-        self.bar_.set_postfix(loss=f"{net.history[-1, 'train_loss']:.4f}")
-        self.bar_.update()
-
-    def on_train_end(self, net, **kwargs):
-        self.bar_.close()
-        del self.bar_

@@ -1,0 +1,88 @@
+"""Which fit a checkpoint is of."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from numbers import Number
+
+import numpy as np
+
+from diffrep.core.checkpoint import Checkpoints, digest
+from diffrep.core.distributed import peers
+
+__all__ = ["CHECKPOINT_CONSTRAINTS", "check_repeatable", "fit_checkpoints"]
+
+CHECKPOINT_CONSTRAINTS = {"checkpoint": [None, str, os.PathLike]}
+
+#: Parameters that change no weight, and the one that the seed stands for.
+NOT_RECORDED = {"checkpoint", "device", "random_state", "verbose", "warm_start"}
+
+#: What the weights follow from besides data and parameters.
+PACKAGES = ("diffrep", "numpy", "torch")
+
+#: Quantiles by which a density of training times is known: scipy's objects hold
+#: the state of a generator, so their pickles differ from one to the next.
+QUANTILES = (np.arange(1000) + 0.5) / 1000
+
+
+def check_repeatable(estimator):
+    """Refuse to write checkpoints of a fit whose seed nobody knows."""
+    if estimator.checkpoint is not None and estimator.random_state is None:
+        raise ValueError(
+            f"checkpoint={estimator.checkpoint!r} needs random_state: with None, fit "
+            "called again would be another fit. Pass an integer, such as "
+            "random_state=0."
+        )
+
+
+def fit_checkpoints(estimator, X, y, continued):
+    """Return the checkpoints of the fit that is about to begin, None without.
+
+    Parameters
+    ----------
+    estimator : BaseRepresentation
+        Its `net_` is what training starts from.
+    X : ndarray of shape (n, n_features)
+    y : ndarray of shape (n,) or None
+    continued : bool
+        Whether the start are weights that were trained before, instead of those
+        that follow from seed, data and parameters.
+
+    Returns
+    -------
+    checkpoints : Checkpoints or None
+    """
+    if estimator.checkpoint is None:
+        return None
+    net, kind = estimator.net_, type(estimator)
+    parameters = estimator.get_params(deep=False)
+    training = {
+        "estimator": f"{kind.__module__}.{kind.__qualname__}",
+        "data": digest(X)[:32],
+        "labels": digest(y)[:32],
+        "seed": str(net.seed),
+        "start": digest(net.snapshot())[:32] if continued else "new",
+        **{
+            name: _described(value)
+            for name, value in parameters.items()
+            if name not in NOT_RECORDED
+        },
+    }
+    versions = {
+        **{name: version(name) for name in PACKAGES},
+        "device": str(net.device),
+        "processes": str(peers().n),
+    }
+    return Checkpoints(estimator.checkpoint, training, versions)
+
+
+def _described(value):
+    """Text for a value: itself if it is simple, else a digest of what it holds."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if value is None or isinstance(value, (str, bool, Number)):
+        return repr(value)
+    if hasattr(value, "ppf"):
+        value = np.asarray(value.ppf(QUANTILES))
+    return digest(value)[:32]

@@ -1,0 +1,247 @@
+"""Checkpoints: states of a training in files that survive being killed.
+
+A checkpoint is three parts: the SHA-256 of what follows it, a line of JSON that
+says which training this is, and what ``torch.save`` makes of tensors, numbers and
+text. It is read by ``weights_only=True``, so that reading one runs no code.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import pickle
+import time
+import warnings
+from contextlib import suppress
+from pathlib import Path
+from uuid import uuid4
+
+import joblib
+import numpy as np
+import torch
+from torch import Tensor
+
+from diffrep.core.distributed import peers
+from diffrep.exceptions import CheckpointError, CheckpointWarning
+
+__all__ = ["N_KEPT", "PERIOD", "Checkpoints", "digest", "plain", "plain_part"]
+
+#: Most seconds of training between two checkpoints.
+PERIOD = 5.0
+
+#: Checkpoints that are kept: the newest, and one in case that it is damaged.
+N_KEPT = 2
+
+#: A file that was begun and not touched for so many seconds has no writer left.
+ABANDONED = 60.0
+
+#: Bytes of an array that are hashed at a time.
+CHUNK = 2**24
+
+
+class Checkpoints:
+    """The checkpoints of one training, in a folder of their own.
+
+    With several processes the first one writes and reads for all.
+
+    Parameters
+    ----------
+    folder : str or path-like
+        Shared by any number of trainings.
+    training : dict of str
+        Says which training this is; the name of its own folder follows from it.
+    versions : dict of str
+        Says with what it is done: of another version a checkpoint is refused.
+    """
+
+    def __init__(self, folder, training, versions):
+        self.folder = Path(folder) / digest(training)[:32]
+        self.record = {**training, **versions}
+        self.written = time.monotonic()
+
+    def due(self) -> bool:
+        """Whether it is time to write."""
+        return time.monotonic() - self.written >= PERIOD
+
+    def write(self, state: dict) -> None:
+        """Write a state made of tensors, numbers and text; warn if that fails."""
+        try:
+            if peers().rank == 0:
+                self._write(self._packed(state))
+        except OSError as error:
+            warnings.warn(
+                f"A checkpoint could not be written to {self.folder}: {error}. "
+                "Training goes on without it. Make room, or choose another folder.",
+                CheckpointWarning,
+                stacklevel=2,
+            )
+        self.written = time.monotonic()
+
+    def newest(self) -> dict | None:
+        """Return the newest state that is whole, None if there is none.
+
+        Raises
+        ------
+        CheckpointError
+            If it is that of another training or version.
+        """
+        return peers().agree(self._newest() if peers().rank == 0 else None)
+
+    def _packed(self, state):
+        payload = io.BytesIO()
+        torch.save(state, payload)
+        line = json.dumps(self.record).encode() + b"\n"
+        checksum = hashlib.sha256(line)
+        checksum.update(payload.getbuffer())
+        return checksum.digest(), line, payload.getbuffer()
+
+    def _write(self, parts):
+        self.folder.mkdir(parents=True, exist_ok=True)
+        last = max((int(path.stem) for path in self._files()), default=0)
+        begun = self.folder / f"{uuid4().hex}.tmp"
+        try:
+            with open(begun, "wb") as file:
+                for part in parts:
+                    file.write(part)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(begun, self.folder / f"{last + 1:08}.ckpt")
+        finally:
+            begun.unlink(missing_ok=True)
+        self._clear()
+
+    def _clear(self):
+        """Delete all but the newest checkpoints, and what killed writers left."""
+        with suppress(OSError):  # what stays is in nobody's way
+            for path in self._files()[:-N_KEPT]:
+                path.unlink(missing_ok=True)
+            for path in self.folder.glob("*.tmp"):
+                if time.time() - path.stat().st_mtime > ABANDONED:
+                    path.unlink(missing_ok=True)
+
+    def _files(self):
+        """Paths of the checkpoints, the newest last."""
+        return sorted(self.folder.glob("[0-9]*.ckpt"))
+
+    def _newest(self):
+        for path in reversed(self._files()):
+            try:
+                record, payload = _unpacked(path.read_bytes())
+            except (OSError, ValueError) as error:
+                warnings.warn(
+                    f"The checkpoint {path} cannot be used: {error}. Training goes on "
+                    "from the one before, or begins anew.",
+                    CheckpointWarning,
+                    stacklevel=2,
+                )
+                continue
+            self._check(record, path)
+            try:
+                return torch.load(payload, map_location="cpu", weights_only=True)
+            except (pickle.UnpicklingError, RuntimeError) as error:
+                raise CheckpointError(
+                    f"The checkpoint {path} holds other things than tensors, numbers "
+                    "and text; it was not read. Delete it to train anew."
+                ) from error
+        return None
+
+    def _check(self, record, path):
+        found = [
+            f"{name} was {record.get(name)}, is {self.record.get(name)}"
+            for name in {**self.record, **record}
+            if record.get(name) != self.record.get(name)
+        ]
+        if found:
+            raise CheckpointError(
+                f"The checkpoint {path} is not that of this fit: {'; '.join(found)}. "
+                f"Delete {self.folder} to train anew, or go on with what it was made "
+                "with."
+            )
+
+
+def _unpacked(content):
+    """Return the record and the payload of a checkpoint that is whole."""
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        raise ValueError("it is cut off or damaged")
+    line, payload = content[32:].split(b"\n", 1)
+    return json.loads(line), io.BytesIO(payload)
+
+
+def plain(value):
+    """Copy a value made of tensors, numbers, text, lists, tuples and dicts.
+
+    Raises
+    ------
+    TypeError
+        If there is anything else in it.
+    """
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or type(value) in (bool, int, float, str):
+        return value
+    if isinstance(value, dict):
+        return {plain(key): plain(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(plain(item) for item in value)
+    raise TypeError(f"{type(value).__name__} is not plain")
+
+
+def plain_part(values: dict) -> dict:
+    """Copy of those entries of a dict that `plain` can copy."""
+    part = {}
+    for name, value in values.items():
+        try:
+            part[name] = plain(value)
+        except TypeError:
+            continue
+    return part
+
+
+def digest(value) -> str:
+    """SHA-256 of a value by its content, the same in every process.
+
+    Parameters
+    ----------
+    value : object
+        An array, a memory map included, is read in blocks of rows; tensors and
+        containers are walked through; of anything else its pickle is hashed.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be pickled, as a function within a function.
+    """
+    checksum = hashlib.sha256()
+    _feed(checksum, value)
+    return checksum.hexdigest()
+
+
+def _feed(checksum, value):
+    if isinstance(value, Tensor):
+        value = value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray) and value.dtype != object:
+        checksum.update(f"array {value.dtype.str} {value.shape}\0".encode())
+        rows = np.atleast_1d(value)
+        n = max(1, CHUNK // max(1, rows[:1].nbytes))
+        for start in range(0, len(rows), n):
+            checksum.update(rows[start : start + n].tobytes())
+    elif isinstance(value, dict):
+        _feed(checksum, [*value.items()])
+    elif isinstance(value, (list, tuple)):
+        checksum.update(f"sequence {len(value)}\0".encode())
+        for item in value:
+            _feed(checksum, item)
+    elif value is None or isinstance(value, (bool, int, float, str)):
+        checksum.update(f"{value!r}\0".encode())
+    else:
+        try:
+            checksum.update(joblib.hash(value).encode())
+        except (pickle.PicklingError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"{value!r} cannot be recognised in another process, since it cannot "
+                "be pickled. Define it at the top level of a module."
+            ) from error

@@ -1,0 +1,348 @@
+"""The loop over epochs: it goes back if training diverges, and on if it was killed.
+
+Both are one mechanism. A snapshot holds all that a training depends on, between two
+steps; it is kept in memory to go back to, and written to a file to go on from.
+"""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from diffrep.core.checkpoint import Checkpoints, plain, plain_part
+from diffrep.core.distributed import peers
+from diffrep.exceptions import DivergenceError, DivergenceWarning
+
+__all__ = ["EXPLOSION", "MAX_HALVINGS", "N_SNAPSHOT_STEPS", "Progress", "TrainingLoop"]
+
+#: How often a training halves its learning rate before it gives up.
+MAX_HALVINGS = 3
+
+#: A training has exploded if its loss is so many times that of its first batch, or
+#: so many, whichever is more. Losses are means over standardised coordinates: a
+#: network that says nothing has a loss of about 1, for both preconditionings and
+#: for autoencoders, that of the worst values, clipped at 10 standard deviations, is
+#: 100, and cross-entropies are logarithms. A weight that makes a penalty larger than
+#: that shows in the first batch, before any step. The first batch of all counts: one
+#: that is trained on begins with a loss near 0.
+EXPLOSION = 1000.0
+
+#: Least number of steps between two snapshots in memory; each is a copy of the
+#: weights and of what the optimizer knows of them, about the time of a step.
+N_SNAPSHOT_STEPS = 100
+
+
+class _StopTraining(Exception):
+    """A callback ended the training."""
+
+
+class _Diverged(Exception):
+    """An epoch has gone wrong; the message says how."""
+
+
+@dataclass
+class Run:
+    """Where a training is.
+
+    Parameters
+    ----------
+    first_epoch : int
+        Number of epochs before this training.
+    restart : int
+        Number of epochs before the learning rate was last halved.
+    n_halvings : int
+        How often it was.
+    given_up : list of dict
+        Epochs from one restart to the next, the last ones of each given up.
+    is_open : bool
+        Whether an epoch has begun.
+    position : int
+        Number of batches done in it.
+    sums : dict of Tensor
+        Sums of their losses.
+    good : dict
+        Snapshot to go back to.
+    whole : bool
+        Whether no step is half done.
+    """
+
+    first_epoch: int
+    restart: int
+    n_halvings: int = 0
+    given_up: list = field(default_factory=list)
+    is_open: bool = False
+    position: int = 0
+    sums: dict = field(default_factory=dict)
+    good: dict = field(default_factory=dict)
+    whole: bool = False
+
+
+class TrainingLoop(NeuralNet):
+    """Net that trains on pairs of rows; subclasses say what a step is.
+
+    While a net trains, its module holds the raw weights; at all other times,
+    validation and callbacks at the end of an epoch included, it holds their
+    moving average.
+    """
+
+    run_: Run  # while it trains
+    checkpoints_: Checkpoints | None = None
+    step_ = 0
+    start_loss_: Any = None  # a tensor until the first epoch ends, then a float
+
+    @property
+    def _default_callbacks(self):
+        return [("epoch_timer", EpochTimer())]
+
+    def partial_fit(self, X, y=None, classes=None, checkpoints=None, **fit_params):
+        """Train on, on a pair of rows; an interrupt by the user is raised.
+
+        Parameters
+        ----------
+        X : tuple (Rows, Rows or None)
+            Rows to train on and rows to validate on.
+        y, classes, **fit_params
+            Not used.
+        checkpoints : Checkpoints, optional
+            Where states of the training are written to. If there are some, it
+            goes on from the newest, and is over at once if it was.
+        """
+        peers().follow_(self.module_.state_dict().values())
+        saved = None if checkpoints is None else checkpoints.newest()
+        if saved and saved["finished"]:
+            self._resume(saved)
+            del self.run_
+            return self
+        n_epochs = len(self.history)
+        self.run_, self.checkpoints_ = Run(n_epochs, n_epochs), checkpoints
+        try:
+            with suppress(_StopTraining):
+                self.notify("on_train_begin", X=X, y=y)
+                if saved is None:
+                    self.run_.good = self.snapshot()
+                else:
+                    if saved["run"]["is_open"]:
+                        self.notify("on_epoch_begin", **_datasets(X))
+                    self._resume(saved)
+                self.fit_loop(X, y)
+            self.run_.whole = False
+            self.notify("on_train_end", X=X, y=y)
+            self._save(finished=True)
+        except KeyboardInterrupt:
+            if self.run_.whole and peers().n == 1:
+                self._save()
+            raise
+        finally:
+            self.checkpoints_ = None
+            del self.run_
+        return self
+
+    def notify(self, method_name, **kwargs):
+        try:
+            super().notify(method_name, **kwargs)
+        except KeyboardInterrupt as stop:  # how callbacks of skorch end a training
+            raise _StopTraining from stop
+
+    @property
+    def n_done(self) -> int:
+        """Number of epochs of this training, the open one included."""
+        return len(self.history) - self.run_.first_epoch
+
+    def fit_loop(self, X, y=None, epochs=None, **fit_params):
+        """Run the epochs that are left of `max_epochs`."""
+        train, valid = X
+        batches = self.get_iterator(train, training=True)
+        others = None if valid is None else self.get_iterator(valid)
+        while self.run_.is_open or self.n_done < self.max_epochs:
+            if not self.run_.is_open:
+                self.notify("on_epoch_begin", **_datasets(X))
+                self.run_.is_open, self.run_.position, self.run_.sums = True, 0, {}
+            try:
+                self.run_single_epoch(batches, True, "train", self.train_step)
+                self.run_single_epoch(others, False, "valid", self.validation_step)
+                reached = self._reached()
+            except _Diverged as trouble:
+                self._go_back(trouble)
+                continue
+            self.notify("on_epoch_end", **_datasets(X))
+            self.run_.is_open = False
+            if reached and self.n_done < self.max_epochs:
+                self.run_.good = self.snapshot()
+            if self.checkpoints_ is not None and self.checkpoints_.due():
+                self._save()
+        return self
+
+    def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
+        """Run one pass; losses are summed on the device and read once."""
+        if iterator is None:
+            return
+        run, sums = self.run_, self.run_.sums if training else {}
+        if training and run.position:
+            batches = iterator.starting_at(run.position)
+        else:
+            batches = iter(iterator)
+        with self._swapped() if training else nullcontext():
+            run.whole = training
+            for batch in batches:
+                self.notify("on_batch_begin", batch=batch, training=training)
+                step = step_fn(batch, **fit_params)
+                for name, loss in [("loss", step["loss"]), *step["y_pred"].items()]:
+                    sums[name] = sums.get(name, 0.0) + loss.detach()
+                self.notify("on_batch_end", batch=batch, training=training, **step)
+                if training:
+                    self._batch_done(step["loss"])
+            run.whole = False
+        self._record(sums, len(iterator), prefix)
+        if training:
+            self.history.record("lr", self.optimizer_.param_groups[0]["lr"])
+        loss = self.history[-1, f"{prefix}_loss"]
+        if not abs(loss) <= EXPLOSION * max(1.0, self.start_loss_):  # nan is neither
+            raise _Diverged(f"{prefix}_loss became {loss:.4g}")
+
+    def _batch_done(self, loss):
+        """Count a batch; write a checkpoint if it is time to."""
+        run = self.run_
+        if self.start_loss_ is None:
+            self.start_loss_ = loss.detach().clone()
+        run.position += 1
+        run.whole = True
+        # Of several processes each has the sums of its own losses, until the epoch
+        # ends: what the first one writes within an epoch, others cannot go on from.
+        if self.checkpoints_ is not None and self.checkpoints_.due() and peers().n == 1:
+            run.whole = False
+            with self._swapped():
+                self._save()
+            run.whole = True
+
+    def _record(self, sums, n_batches, prefix):
+        peers().average_(sums.values())
+        if isinstance(self.start_loss_, Tensor):
+            peers().average_([self.start_loss_])
+            self.start_loss_ = float(self.start_loss_)
+        for name, total in sums.items():
+            self.history.record(f"{prefix}_{name}", float(total) / n_batches)
+
+    def _reached(self):
+        """Whether an epoch has got so far that its weights were looked at.
+
+        Losses are those before the last step of an epoch.
+        """
+        n_steps = self.step_ - self.run_.good["step"]
+        if n_steps < N_SNAPSHOT_STEPS and self.n_done < self.max_epochs:
+            return False
+        largest = torch._foreach_norm(list(self.module_.parameters()), torch.inf)
+        if not torch.stack(largest).isfinite().all():
+            raise _Diverged("weights became infinite or NaN")
+        return True
+
+    def _go_back(self, trouble):
+        """Go back to the last good weights and halve the learning rate, or give up."""
+        run, n, n_epochs = self.run_, self.run_.n_halvings, len(self.history)
+        lr = self.lr / 2**n
+        since = _without_batches(self.history)[run.restart :]
+        run.given_up += [{**row, "n_halvings": n} for row in since]
+        if n == MAX_HALVINGS:
+            raise DivergenceError(
+                f"{trouble} in epoch {n_epochs} with lr={lr:g}, which was halved {n} "
+                "times: training diverged. Use a smaller lr, and look for features "
+                "with a few enormous values. The epochs are in `history`.",
+                run.given_up,
+            ) from trouble
+        self._restore(run.good)
+        run.n_halvings, run.restart, run.is_open = n + 1, len(self.history), False
+        place = f"the weights after epoch {run.restart}" if run.restart else "the start"
+        warnings.warn(
+            f"{trouble} in epoch {n_epochs} with lr={lr:g}: training diverged. It goes "
+            f"on from {place} with lr={lr / 2:g}.",
+            DivergenceWarning,
+            stacklevel=2,
+        )
+
+    def snapshot(self):
+        """Copy what the training depends on, between two steps."""
+        callbacks = [pair for pair in self.callbacks_ if pair[0] != "epoch_timer"]
+        return {
+            "step": self.step_,
+            "n_epochs": len(self.history),
+            "start_loss": plain(self.start_loss_),
+            "module": plain(self.module_.state_dict()),
+            "optimizer": plain(self.optimizer_.state_dict()),
+            "callbacks": {name: plain_part(vars(c)) for name, c in callbacks},
+        }
+
+    def _restore(self, snapshot):
+        """Go back to a snapshot, which stays as it is."""
+        snapshot = copy.deepcopy(snapshot)
+        self.step_, self.start_loss_ = snapshot["step"], snapshot["start_loss"]
+        self.module_.load_state_dict(snapshot["module"])
+        self.optimizer_.load_state_dict(snapshot["optimizer"])
+        for name, callback in self.callbacks_:
+            vars(callback).update(snapshot["callbacks"].get(name, {}))
+        del self.history[snapshot["n_epochs"] :]
+
+    def _save(self, finished=False):
+        """Write a checkpoint, if they are asked for."""
+        if self.checkpoints_ is None:
+            return
+        run = plain(vars(self.run_))
+        self.checkpoints_.write(
+            {
+                "finished": finished,
+                "now": self.snapshot(),
+                "history": [plain_part(row) for row in _without_batches(self.history)],
+                "run": {**run, "good": {}} if finished else run,
+            }
+        )
+
+    def _resume(self, saved):
+        """Put all in place that a checkpoint holds."""
+        self._restore(saved["now"])
+        self.history[:] = [{"batches": [], **row} for row in saved["history"]]
+        self.run_ = Run(**saved["run"])
+        # Onto the device, where the sums of the batches to come are.
+        for name, total in self.run_.sums.items():
+            self.run_.sums[name] = total.to(self.device)
+        if isinstance(self.start_loss_, Tensor):
+            self.start_loss_ = self.start_loss_.to(self.device)
+
+    @contextmanager
+    def _swapped(self):
+        """Let the raw weights and their averages change places for a block."""
+        self.optimizer_.swap_averages()
+        try:
+            yield
+        finally:
+            self.optimizer_.swap_averages()
+
+
+def _datasets(X):
+    return dict(zip(("dataset_train", "dataset_valid"), X, strict=True))
+
+
+def _without_batches(history):
+    return [{k: v for k, v in row.items() if k != "batches"} for row in history]
+
+
+class Progress(Callback):
+    """One tqdm bar over the epochs of a training, of the first process only."""
+
+    def on_train_begin(self, net, **kwargs):
+        silent = peers().rank > 0
+        self.bar_ = tqdm(total=net.max_epochs, desc="fit", unit="epoch", disable=silent)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.bar_.set_postfix(loss=f"{net.history[-1, 'train_loss']:.4f}")
+        self.bar_.update(net.n_done - self.bar_.n)  # it may have gone on, or back
+
+    def on_train_end(self, net, **kwargs):
+        self.bar_.close()
+        del self.bar_

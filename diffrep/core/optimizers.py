@@ -1,0 +1,88 @@
+"""Optimizers that keep averages of the weights, and the learning rate's schedule."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+__all__ = ["N_WARMUP_STEPS", "AveragedAdamW", "AveragedSGD", "warmup_cosine"]
+
+N_WARMUP_STEPS = 100
+
+
+def warmup_cosine(step: int, n_steps: int | None) -> float:
+    """Factor on the learning rate: linear warm-up, then a cosine down to 0.
+
+    Parameters
+    ----------
+    step : int
+        Number of the step, from 0.
+    n_steps : int or None
+        Length of the whole training; None stays at 1 after the warm-up.
+    """
+    if n_steps is None:
+        return min(1.0, (step + 1) / N_WARMUP_STEPS)
+    n_warmup = min(N_WARMUP_STEPS, max(1, n_steps // 10))
+    if step < n_warmup:
+        return (step + 1) / n_warmup
+    passed = (step - n_warmup) / max(1, n_steps - n_warmup)
+    return (1 + math.cos(math.pi * min(1.0, passed))) / 2
+
+
+class _Averaged(torch.optim.Optimizer):
+    """Optimizer that also keeps an exponential moving average of the weights.
+
+    The decay at update n is ``min(decay, (1 + n) / (10 + n))``, so that the
+    average forgets the start quickly. The averages are part of the state of
+    the optimizer and travel with it.
+
+    Parameters
+    ----------
+    params : iterable of Parameter
+    decay : float
+        Decay of the average per step.
+    **kwargs
+        Passed on to the optimizer of torch.
+    """
+
+    def __init__(self, params, decay=0.999, **kwargs):
+        super().__init__(params, **kwargs)
+        for group in self.param_groups:
+            group["decay"] = decay
+            group["n_updates"] = 0
+
+    @torch.no_grad()
+    def step(self, closure=None):
+        loss = super().step(closure)
+        for group in self.param_groups:
+            weights, averages = self._weights_and_averages(group)
+            n = group["n_updates"]
+            decay = min(group["decay"], (1 + n) / (10 + n))
+            torch._foreach_lerp_(averages, weights, 1 - decay)
+            group["n_updates"] += 1
+        return loss
+
+    @torch.no_grad()
+    def swap_averages(self):
+        """Exchange the weights of the network and their averages."""
+        for group in self.param_groups:
+            for weight, average in zip(*self._weights_and_averages(group), strict=True):
+                kept = weight.clone()
+                weight.copy_(average)
+                average.copy_(kept)
+
+    def _weights_and_averages(self, group):
+        trained = [weight for weight in group["params"] if self.state[weight]]
+        for weight in trained:
+            if "average" not in self.state[weight]:
+                self.state[weight]["average"] = weight.detach().clone()
+        return trained, [self.state[weight]["average"] for weight in trained]
+
+
+class AveragedAdamW(_Averaged, torch.optim.AdamW):
+    """AdamW with averages; `decay` is theirs."""
+
+
+class AveragedSGD(_Averaged, torch.optim.SGD):
+    """SGD with averages; `decay` is theirs, and there must be momentum."""
