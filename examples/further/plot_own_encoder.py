@@ -34,43 +34,33 @@ X, y, X_test, y_test = X[:700], y[:700], X[700:], y[700:]
 class SignalEncoder(nn.Module):
     """Two convolutions around the circle, then means over time."""
 
-    def __init__(self, data_shape, n_outputs, time_conditioned=False):
+    def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__()
         options = {"kernel_size": 9, "padding": 4, "padding_mode": "circular"}
-        self.layers = nn.Sequential(
-            nn.Conv1d(1, 16, **options),
-            nn.GELU(),
-            nn.Conv1d(16, 64, **options),
-            nn.GELU(),
-        )
+        first, second = nn.Conv1d(1, 16, **options), nn.Conv1d(16, 64, **options)
+        self.layers = nn.Sequential(first, nn.GELU(), second, nn.GELU())
         self.map = nn.Linear(64, n_outputs)
 
     def forward(self, x):
         return self.map(self.layers(x[:, None]).mean(dim=2))
 
 
-def shifted(x, generator):
-    """Views: the same signals, begun at another place."""
-    start = torch.randint(x.shape[1], (len(x), 1), generator=generator, device=x.device)
-    places = (torch.arange(x.shape[1], device=x.device) + start) % x.shape[1]
-    return x.gather(1, places)
+def begun_elsewhere(x, generator):
+    """Views: the same signals, each turned by a random number of steps."""
+    turn = torch.randint(64, (len(x), 1), generator=generator, device=x.device)
+    return x.gather(1, (torch.arange(64, device=x.device) + turn) % 64)
 
 
 # %%
 # The same views for the built-in encoder and for ours, and thirty labels.
-accuracy = {}
+classifier = LogisticRegression(max_iter=5000)
+accuracy = {"no codes": classifier.fit(X[:30], y[:30]).score(X_test, y_test)}
 for name, encoder in {"built-in MLP": "mlp", "SignalEncoder": SignalEncoder}.items():
     rep = DiffusionRepresentation(
-        n_components=32,
-        encoder=encoder,
-        augment=shifted,
-        max_epochs=25,
-        random_state=0,
+        32, encoder=encoder, augment=begun_elsewhere, max_epochs=25, random_state=0
     ).fit(X)
-    classifier = make_pipeline(FrozenEstimator(rep), LogisticRegression(max_iter=5000))
-    accuracy[name] = classifier.fit(X[:30], y[:30]).score(X_test, y_test)
-raw = LogisticRegression(max_iter=5000).fit(X[:30], y[:30])
-accuracy["no codes"] = raw.score(X_test, y_test)
+    pipeline = make_pipeline(FrozenEstimator(rep), classifier)
+    accuracy[name] = pipeline.fit(X[:30], y[:30]).score(X_test, y_test)
 
 # %%
 # Means over time do not care where a shape begins, and hardly a signal is taken for
@@ -78,9 +68,8 @@ accuracy["no codes"] = raw.score(X_test, y_test)
 # time. A linear classifier on the signals themselves does little better than to guess.
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
 for shape in range(3):
-    left.plot(X[y == shape][0] + 4 * shape, color=f"C{shape}")
+    left.plot(X[y == shape][0] + 4 * shape)
 left.set(title="one signal of each shape", yticks=[])
-bars = right.barh(list(accuracy), list(accuracy.values()))
-right.bar_label(bars, fmt="%.2f", padding=3)
+right.bar_label(right.barh(list(accuracy), list(accuracy.values())), fmt="%.2f")
 right.set(title="accuracy, 30 labels", xlim=(0, 1.15))
 plt.show()
