@@ -19,11 +19,13 @@ lint: $(VENV)/dev
 types: $(VENV)/dev
 	$(BIN)/mypy
 
+# Runs the examples that have changed; then looks at the site in a browser, if there is one.
 docs: $(VENV)/dev
-	$(BIN)/mkdocs build --strict
+	OMP_NUM_THREADS=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python -m pytest tests/test_site.py --site site
 
 serve: $(VENV)/dev
-	$(BIN)/mkdocs serve
+	OMP_NUM_THREADS=1 $(BIN)/mkdocs serve
 
 check: test lint types docs
 
@@ -37,7 +39,7 @@ oldest:
 	    tests/test_sklearn_contract.py $(PYTEST)
 
 clean:
-	rm -rf .venv .venv-oldest build dist site *.egg-info
+	rm -rf .venv .venv-oldest build dist site docs/generated *.egg-info
 
 # One pip call with the tested versions, the CPU build of torch among them.
 $(VENV)/demo: pyproject.toml constraints.txt

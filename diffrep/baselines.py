@@ -210,7 +210,8 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
 
     See Also
     --------
-    AutoencoderRepresentation : The same with a deterministic code.
+    AutoencoderRepresentation : The same with a deterministic code; all other
+        parameters are described there.
 
     References
     ----------

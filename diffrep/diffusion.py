@@ -150,9 +150,10 @@ class DiffusionRepresentation(BaseDiffusion):
     mean_, scale_ : ndarray of shape (n_features,)
         Standardisation of the rows; one per channel on images. Standardised
         values beyond 10 standard deviations are read as 10.
-    classes_, class_codes_ : ndarray
-        With ``encoder="class"``: the labels, and their codes of shape
-        (n_classes, T, n_components), T = 1 for static codes.
+    classes_ : ndarray of shape (n_classes,)
+        With ``encoder="class"``: the labels.
+    class_codes_ : ndarray of shape (n_classes, T, n_components)
+        With ``encoder="class"``: their codes, T = 1 for static ones.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)

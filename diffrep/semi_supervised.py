@@ -423,7 +423,8 @@ class SemiSupervisedKFold(BaseCrossValidator):
 
         Yields
         ------
-        train, test : ndarray of int
+        train, test : ndarray of int of shapes (n_train,) and (n_test,)
+            Numbers of rows.
         """
         y = np.asarray(y)
         unlabelled = without_label(y)

@@ -14,6 +14,10 @@ def pytest_addoption(parser):
         default="cpu",
         help="device on which estimators train: cpu, cuda, cuda:1, mps, auto",
     )
+    parser.addoption(
+        "--site",
+        help="folder of the built documentation, which tests/test_site.py looks at",
+    )
 
 
 def pytest_configure(config):

@@ -55,6 +55,10 @@ def affine(
         Largest shear.
     shift : float
         Largest shift, as a share of the side.
+
+    Returns
+    -------
+    view : Tensor of shape (n, C, H, W)
     """
     angle = _uniform(x, generator, math.radians(rotation))
     size = _uniform(x, generator, scale).exp()
@@ -82,6 +86,10 @@ def crop(
         Smallest share of the area that is kept; the share is uniform up to 1.
     aspect : float
         Largest ratio of the sides, relative to that of the image.
+
+    Returns
+    -------
+    view : Tensor of shape (n, C, H, W)
     """
     area = smallest + (1 - smallest) * _share(x, generator)
     # A share above 1 / aspect leaves less room: no side is longer than the image's.
@@ -95,7 +103,17 @@ def crop(
 
 
 def flip(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror every other image left to right, at random; ``(n, C, H, W)``."""
+    """Mirror every other image left to right, at random.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, C, H, W)
+    generator : torch.Generator
+
+    Returns
+    -------
+    view : Tensor of shape (n, C, H, W)
+    """
     return torch.where(_maps(_share(x, generator)) < 0.5, x.flip(3), x)
 
 
@@ -127,6 +145,10 @@ def color_jitter(
         Share of the images that are changed.
     grey : float
         Share of the images that lose their colour altogether.
+
+    Returns
+    -------
+    view : Tensor of shape (n, C, H, W)
     """
     # All of it is one affine map of the channels of each image.
     n_channels = x.shape[1]
@@ -161,6 +183,10 @@ def blur(
         Largest standard deviation of the Gaussian, in pixels.
     share : float
         Share of the images that are blurred.
+
+    Returns
+    -------
+    view : Tensor of shape (n, C, H, W)
     """
     reach = math.ceil(2 * largest)
     std = (largest * _share(x, generator)).clamp(min=1e-6)  # which blurs nothing
@@ -188,6 +214,10 @@ def cutout(x: Tensor, generator: torch.Generator, largest: float = 0.5) -> Tenso
         Largest side of the square, as a share of each side of the image; its
         centre is uniform over the image.
 
+    Returns
+    -------
+    view : Tensor of shape (n, C, H, W)
+
     References
     ----------
     DeVries and Taylor, "Improved Regularization of Convolutional Neural
@@ -204,7 +234,19 @@ def cutout(x: Tensor, generator: torch.Generator, largest: float = 0.5) -> Tenso
 
 
 def gaussian_noise(x: Tensor, generator: torch.Generator, std: float = 1.0) -> Tensor:
-    """Add noise of standard deviation `std`, in units of standardised data."""
+    """Add Gaussian noise.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, ...)
+    generator : torch.Generator
+    std : float
+        Standard deviation, in units of the standardised data.
+
+    Returns
+    -------
+    view : Tensor of shape (n, ...)
+    """
     noise = torch.randn(x.shape, generator=generator, device=x.device)
     return x + std * noise
 
@@ -212,10 +254,21 @@ def gaussian_noise(x: Tensor, generator: torch.Generator, std: float = 1.0) -> T
 def corrupt_features(
     x: Tensor, generator: torch.Generator, share: float = 0.3
 ) -> Tensor:
-    """Replace a random `share` of the entries by those of other rows.
+    """Replace a random share of the entries by those of other rows.
 
     Each replaced entry comes from the same feature of a random row of the
     batch, so it follows the feature's own distribution.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, n_features)
+    generator : torch.Generator
+    share : float
+        Share of the entries that are replaced.
+
+    Returns
+    -------
+    view : Tensor of shape (n, n_features)
 
     References
     ----------

@@ -78,6 +78,17 @@ def collapse_limit(
     changes with t at best its largest value. Above the limit the prior is the
     best code; data with strongly correlated coordinates tolerate more.
 
+    Parameters
+    ----------
+    sde : SDE
+        Noise process.
+    preconditioning : type
+        `EDM` or `Plain`, of `diffrep.core.preconditioning`.
+    times : TimeSampling
+        Density of the training times.
+    time_conditioned : bool
+        Whether the code changes with t.
+
     Returns
     -------
     limit : float

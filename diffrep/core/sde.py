@@ -47,18 +47,59 @@ class SDE(ABC):
 
     @abstractmethod
     def alpha(self, t: Tensor) -> Tensor:
-        """Return the factor of x0 in the mean of x_t; shape of `t`."""
+        """Return the factor of x0 in the mean of x_t.
+
+        Parameters
+        ----------
+        t : Tensor of any shape
+            Times in [0, 1].
+
+        Returns
+        -------
+        alpha : Tensor of the shape of `t`
+        """
 
     @abstractmethod
     def sigma(self, t: Tensor) -> Tensor:
-        """Return the standard deviation of x_t given x0; shape of `t`, data scale."""
+        """Return the standard deviation of x_t given x0.
+
+        Parameters
+        ----------
+        t : Tensor of any shape
+            Times in [0, 1].
+
+        Returns
+        -------
+        sigma : Tensor of the shape of `t`
+            In units of the standardised data.
+        """
 
     def noise_to_signal(self, t: Tensor) -> Tensor:
-        """Return sigma(t) / alpha(t), which grows with `t`; same shape."""
+        """Return sigma(t) / alpha(t), which grows with t.
+
+        Parameters
+        ----------
+        t : Tensor of any shape
+            Times in [0, 1].
+
+        Returns
+        -------
+        noise_to_signal : Tensor of the shape of `t`
+        """
         return self.sigma(t) / self.alpha(t)
 
     def time_at(self, noise_to_signal: Tensor) -> Tensor:
-        """Time at which ``sigma / alpha`` has the given values; same shape."""
+        """Time at which ``sigma / alpha`` has the given values.
+
+        Parameters
+        ----------
+        noise_to_signal : Tensor of any shape
+            Values of ``sigma / alpha``.
+
+        Returns
+        -------
+        t : Tensor of the shape of `noise_to_signal`
+        """
         low = torch.full_like(noise_to_signal, self.t_min)
         high = torch.ones_like(noise_to_signal)
         for _ in range(40):
@@ -69,12 +110,32 @@ class SDE(ABC):
         return (low + high) / 2
 
     def drift(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return f(x, t) of shape ``(n, ...)`` for `x` ``(n, ...)``, `t` ``(n,)``."""
+        """Return the drift f(x, t).
+
+        Parameters
+        ----------
+        x : Tensor of shape (n, ...)
+        t : Tensor of shape (n,)
+
+        Returns
+        -------
+        f : Tensor of shape (n, ...)
+        """
         rate = _log_derivative(self.alpha, t)
         return x * rate.view(-1, *[1] * (x.ndim - 1))
 
     def diffusion(self, t: Tensor) -> Tensor:
-        """Return g(t), the shape of `t`."""
+        """Return the diffusion g(t).
+
+        Parameters
+        ----------
+        t : Tensor of any shape
+            Times in [0, 1].
+
+        Returns
+        -------
+        g : Tensor of the shape of `t`
+        """
         growth = 2 * _log_derivative(self.noise_to_signal, t)  # -d ln gamma / dt
         return self.sigma(t) * growth.sqrt()
 
@@ -152,11 +213,31 @@ class VP(SDE):
             )
 
     def beta(self, t: Tensor) -> Tensor:
-        """Noise rate, the shape of `t`."""
+        """Noise rate.
+
+        Parameters
+        ----------
+        t : Tensor of any shape
+            Times in [0, 1].
+
+        Returns
+        -------
+        beta : Tensor of the shape of `t`
+        """
         return self.beta_min + t * (self.beta_max - self.beta_min)
 
     def integrated_beta(self, t: Tensor) -> Tensor:
-        """Return B(t), the integral of beta from 0 to t; same shape."""
+        """Return B(t), the integral of beta from 0 to t.
+
+        Parameters
+        ----------
+        t : Tensor of any shape
+            Times in [0, 1].
+
+        Returns
+        -------
+        integral : Tensor of the shape of `t`
+        """
         return self.beta_min * t + (self.beta_max - self.beta_min) * t**2 / 2
 
     def alpha(self, t):

@@ -1,0 +1,42 @@
+"""
+Data frames in and out
+======================
+
+Names of columns are checked on the way in, and codes have names on the way out. What
+is in such a column?
+"""
+
+# %%
+# `set_output` asks any scikit-learn transformer for data frames; "polars" works as
+# well.
+import matplotlib.pyplot as plt
+import pandas as pd
+from sklearn.datasets import load_wine
+
+from diffrep import DiffusionRepresentation
+
+X, y = load_wine(return_X_y=True, as_frame=True)
+rep = DiffusionRepresentation(n_components=6, max_epochs=50, random_state=0)
+codes = rep.set_output(transform="pandas").fit_transform(X)
+print(codes.head(3).round(2).T.to_string())
+
+# %%
+# A frame of other columns is refused, and the message says which are missing.
+try:
+    rep.transform(X.drop(columns="alcohol"))
+except ValueError as error:
+    print(error)
+
+# %%
+# With names on both sides one line correlates codes with what went in. The first
+# component is about phenols and what goes with them, the second about alcohol and
+# colour, the third about ash: groups of columns that vary together in wine.
+both = pd.concat([X, codes], axis=1).corr()
+correlation = both.loc[X.columns, codes.columns]
+fig, ax = plt.subplots(figsize=(6, 5), layout="constrained")
+image = ax.imshow(correlation, cmap="RdBu_r", vmin=-1, vmax=1, aspect="auto")
+ax.set_yticks(range(len(X.columns)), X.columns)
+ax.set_xticks(range(len(codes.columns)), range(len(codes.columns)))
+ax.set(xlabel="component of the code", title="correlation with the columns")
+fig.colorbar(image, ax=ax)
+plt.show()
