@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from importlib.metadata import version
 from numbers import Number
 
 import numpy as np
+import torch
 
+from diffrep._version import __version__
 from diffrep.core.checkpoint import Checkpoints, digest
 from diffrep.core.distributed import peers
 
@@ -17,9 +18,6 @@ CHECKPOINT_CONSTRAINTS = {"checkpoint": [None, str, os.PathLike]}
 
 #: Parameters that change no weight, and the one that the seed stands for.
 NOT_RECORDED = {"checkpoint", "device", "random_state", "verbose", "warm_start"}
-
-#: What the weights follow from besides data and parameters.
-PACKAGES = ("diffrep", "numpy", "torch")
 
 #: Quantiles by which a density of training times is known: scipy's objects hold
 #: the state of a generator, so their pickles differ from one to the next.
@@ -69,8 +67,10 @@ def fit_checkpoints(estimator, X, y, continued):
             if name not in NOT_RECORDED
         },
     }
-    versions = {
-        **{name: version(name) for name in PACKAGES},
+    versions = {  # what the weights follow from besides data and parameters
+        "diffrep": __version__,
+        "numpy": np.__version__,
+        "torch": str(torch.__version__),
         "device": str(net.device),
         "processes": str(peers().n),
     }
