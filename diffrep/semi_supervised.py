@@ -301,6 +301,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
             lr=self.lr,
             batch_size=self.batch_size,
             seed=seed,
+            fork_rng=callable(self.augment) or self.representation_._holds_own_code(),
             device=str(choose_device(self.device)),
             module__reader=LearnedTimeReader(model),
             module__head=MeanHead,
