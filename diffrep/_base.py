@@ -26,6 +26,7 @@ from diffrep._states import RepresentationStateMixin
 from diffrep._validation import (
     Interval,
     StrOptions,
+    check_callbacks,
     check_data_shape,
     check_rows,
     draw_seed,
@@ -358,7 +359,7 @@ class BaseRepresentation(
 
     def _train(self, X, y, n_epochs, early_stopping=False, checkpoints=None):
         """Train `net_` on for some epochs; set `history_` and `n_iter_`."""
-        train, valid, callbacks = None, None, list(self.callbacks or [])
+        train, valid, callbacks = None, None, check_callbacks(self.callbacks)
         if early_stopping:
             rng = np.random.default_rng(seed_for(self.net_.seed, Stream.SPLIT))
             train, index = hold_out(len(X), self.validation_fraction, rng)
