@@ -614,7 +614,8 @@ ARGUMENTS = {
 def owners(what):
     """Names of the estimators that have the method in which `what` begins.
 
-    Where labels are tried, of those that read them.
+    Where labels are tried, of those that read them; where rows are coded after a fit,
+    of those that code rows.
     """
     method, _, argument = what.partition(", ")
     return [
@@ -623,6 +624,7 @@ def owners(what):
         if hasattr(e, method)
         and (argument != "y" or is_classifier(e) or name == "DRL, classes")
         and (method != "encode" or e.t_grid is not None)
+        and (method != "fit_transform" or name != "DRL, classes")
     ]
 
 

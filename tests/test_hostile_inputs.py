@@ -128,6 +128,13 @@ def test_noisy_rows_of_any_precision():
         np.testing.assert_allclose(found, rows, rtol=1e-5, atol=1e-5)
 
 
+def test_rows_near_the_end_of_float32():
+    rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(0.1 * X)
+    wild = (3e38 * np.sign(X)).astype(np.float32)  # beyond it when standardised
+    expected = rep.transform(1e6 * np.sign(X))  # clipped alike
+    np.testing.assert_array_equal(rep.transform(wild), expected)
+
+
 def test_callbacks_that_are_none():
     rep = DiffusionRepresentation(2, max_epochs=1, callbacks=["early_stopping"])
     with pytest.raises(TypeError, match=r"callbacks holds 'early_stopping'.*skorch"):
