@@ -157,8 +157,14 @@ def refused_plainly(remedies=None):
             yield
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
-        what_to_do = [v for k, v in (remedies or {}).items() if k in str(error)]
-        raise kind(" ".join([str(error), *what_to_do[:1]])) from error
+        message = str(error)
+        for phrase, remedy in (remedies or {}).items():
+            if phrase in message:
+                message = f"{message.rstrip('.')}. {remedy}"
+                break
+        if message == str(error) and type(error) is kind:
+            raise
+        raise kind(message) from error
 
 
 def check_callbacks(callbacks):
