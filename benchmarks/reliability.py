@@ -1,6 +1,6 @@
 """Whether what is promised holds when things go wrong, by many trials.
 
-    python benchmarks/reliability.py [--kills 200] [--files 100000]
+    python benchmarks/reliability.py [--kills 200] [--files 100000] [--inputs 4000]
 
 Prints a table of what was tried, how often, and how often it failed; the exit status
 is 1 if anything did. ``TMPDIR=/dev/shm`` spares the disk.
@@ -12,11 +12,12 @@ import warnings
 
 import torch
 from reliability_files import files
+from reliability_inputs import inputs
 from reliability_kills import kills
 
 from diffrep.exceptions import DivergenceWarning
 
-SECTIONS = {"kills": (kills, 200), "files": (files, 100_000)}
+SECTIONS = {"kills": (kills, 200), "files": (files, 100_000), "inputs": (inputs, 4000)}
 
 
 def main():

@@ -26,6 +26,7 @@ from diffrep._states import RepresentationStateMixin
 from diffrep._validation import (
     Interval,
     StrOptions,
+    check_callbacks,
     check_data_shape,
     check_rows,
     draw_seed,
@@ -315,7 +316,7 @@ class BaseRepresentation(
             seed=seed,
             bfloat16=self.precision == "bf16",
             device=str(device),
-            fork_rng=bool(self._own_networks()),
+            fork_rng=self._holds_own_code(),
             optimizer__weight_decay=WEIGHT_DECAY,
             optimizer__fused=device.type in {"cpu", "cuda"},
             **{f"module__{name}": value for name, value in arguments.items()},
@@ -326,6 +327,10 @@ class BaseRepresentation(
         names = ("encoder", "score_network")
         return [name for name in names if callable(getattr(self, name, None))]
 
+    def _holds_own_code(self):
+        """Whether code of the user's own runs while the net trains."""
+        return bool(self._own_networks()) or callable(self.augment)
+
     def _start_from_data(self, X, y):
         """Fit to the data what is fitted in closed form; check shapes on two rows."""
         model, seed = self.net_.module_, self.net_.seed
@@ -335,11 +340,13 @@ class BaseRepresentation(
         model.initialize(x0, generator(seed, Stream.START, 2, self.net_.device))
         # A generator of its own: all methods start from the same encoder.
         draws = generator(seed, Stream.START, 3, self.net_.device)
-        if self.init == "pca" and hasattr(model.encoder, "initialize"):
-            model.encoder.initialize(seen, partial(model.view, generator=draws), draws)
-        model.eval()
-        with torch.no_grad():
-            model.check_shapes(x0[:2], seen[:2])
+        with self.net_.forked(draws):
+            if self.init == "pca" and hasattr(model.encoder, "initialize"):
+                view = partial(model.view, generator=draws)
+                model.encoder.initialize(seen, view, draws)
+            model.eval()
+            with torch.no_grad():
+                model.check_shapes(x0[:2], seen[:2])
 
     def _schedule(self, n_rows, max_epochs):
         """Let the learning rate fall over the epochs to come; return their number."""
@@ -352,7 +359,7 @@ class BaseRepresentation(
 
     def _train(self, X, y, n_epochs, early_stopping=False, checkpoints=None):
         """Train `net_` on for some epochs; set `history_` and `n_iter_`."""
-        train, valid, callbacks = None, None, list(self.callbacks or [])
+        train, valid, callbacks = None, None, check_callbacks(self.callbacks)
         if early_stopping:
             rng = np.random.default_rng(seed_for(self.net_.seed, Stream.SPLIT))
             train, index = hold_out(len(X), self.validation_fraction, rng)
@@ -412,9 +419,9 @@ class BaseRepresentation(
         if model.augment is not None:
             rng = np.random.default_rng(seed_for(seed, Stream.READOUT))
             _, seen = self._rows(X, y)[some_rows(X, N_READOUT_ROWS, rng)]
-            model.fit_readout(
-                seen, generator(seed, Stream.READOUT, 1, self.net_.device)
-            )
+            draws = generator(seed, Stream.READOUT, 1, self.net_.device)
+            with self.net_.forked(draws):
+                model.fit_readout(seen, draws)
 
     def _rows(self, X, y=None, **options):
         shape, device = self.net_.module_.data_shape, self.net_.device

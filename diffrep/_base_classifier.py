@@ -25,7 +25,7 @@ from diffrep._states import (
     set_features,
     set_net_state,
 )
-from diffrep._validation import Interval, StrOptions, check_rows
+from diffrep._validation import Interval, StrOptions, check_callbacks, check_rows
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, seed_for
 from diffrep.core.loop import Progress
@@ -176,7 +176,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
 
     def _train(self, rows, n_epochs):
         """Train the net for some epochs; set `history_` and `n_iter_`."""
-        callbacks = list(self.callbacks or [])
+        callbacks = check_callbacks(self.callbacks)
         if self.verbose and n_epochs > 1:  # a bar of one epoch tells nothing
             callbacks.append(("progress", Progress()))
         self.net_.set_params(callbacks=copy.deepcopy(callbacks), max_epochs=n_epochs)

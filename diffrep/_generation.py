@@ -8,7 +8,7 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
-from sklearn.utils import check_array, check_consistent_length, gen_batches
+from sklearn.utils import check_consistent_length, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
@@ -17,6 +17,7 @@ from diffrep._parts import NOISE_CONSTRAINTS, time_density
 from diffrep._validation import (
     Interval,
     StrOptions,
+    check_codes,
     check_rows,
     draw_seed,
     restored_on_error,
@@ -101,8 +102,9 @@ class BaseGenerative(BaseRepresentation):
         Raises
         ------
         ValueError
-            On codes of another length, on rows that do not match, or on
-            guidance without a null code.
+            On codes of another length, on rows that do not match, on guidance
+            without a null code, or on codes so far from those of `transform`
+            that the rows are not finite.
         """
         check_is_fitted(self)
         curves = self._checked_codes(codes)
@@ -187,7 +189,8 @@ class BaseGenerative(BaseRepresentation):
 
         def begin(block, draw):
             x = (X[block] - self.mean_) / self.scale_  # unlike Rows, noise unclipped
-            x = torch.as_tensor(x, dtype=torch.float32, device=self.net_.device)
+            with np.errstate(over="ignore"):
+                x = torch.tensor(x.astype(np.float32), device=self.net_.device)
             points = model.space(x.view(-1, *model.data_shape))
             return points / model.sde.alpha(model.time_of(nu, points.device))
 
@@ -293,14 +296,14 @@ class BaseGenerative(BaseRepresentation):
 
     def _checked_codes(self, codes):
         """Codes as trained, a tensor ``(n, T, n_components)`` on the device."""
-        codes = check_array(codes, dtype=np.float32, input_name="codes")
+        codes = check_codes(codes)
         model, n_times = self.net_.module_, len(self._read_times())
         if codes.shape[1] != n_times * model.n_components:
             raise ValueError(
                 f"codes have {codes.shape[1]} columns; transform gives "
                 f"{n_times} x {model.n_components}. Pass codes of this estimator."
             )
-        codes = torch.from_numpy(codes).to(self.net_.device)
+        codes = torch.tensor(codes, device=self.net_.device)
         return model.unread(codes.view(len(codes), n_times, -1))
 
     def _levels(self, t, n_steps):
@@ -351,4 +354,12 @@ class BaseGenerative(BaseRepresentation):
 
     def _data_units(self, points):
         x = self.net_.module_.space.inverse(points.float()).flatten(1).cpu().numpy()
-        return (x * self.scale_ + self.mean_).astype(np.float32)
+        with np.errstate(over="ignore"):
+            rows = (x * self.scale_ + self.mean_).astype(np.float32)
+        if not np.isfinite(rows).all():
+            raise ValueError(
+                "Rows became infinite or NaN in float32: the codes, or the rows to "
+                "begin with, are far from those that the estimator was fitted to. "
+                "Pass codes as transform gives them, and rescale enormous features."
+            )
+        return rows

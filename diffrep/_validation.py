@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import functools
+from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
 from sklearn.base import _fit_context as fit_context
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_random_state, gen_batches
+from sklearn.utils import check_array, check_random_state, gen_batches
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -26,12 +27,15 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
+    "check_callbacks",
+    "check_codes",
     "check_data_shape",
     "check_feature_names_in",
     "check_rows",
     "check_times",
     "draw_seed",
     "fit_context",
+    "refused_plainly",
     "restored_on_error",
     "row_statistics",
     "validate_params",
@@ -52,6 +56,7 @@ REMEDIES = {
     "arrays of bytes/strings": _ENCODE_TEXT,
     "0 sample(s)": "Pass at least two rows.",
     "0 feature(s)": "Pass at least one column.",
+    "unique column names": "Give each column a name of its own.",
 }
 
 
@@ -113,13 +118,65 @@ def check_rows(estimator, X, y="no_validation", *, reset):
             "X.toarray() if it fits in memory, or put a "
             "sklearn.decomposition.TruncatedSVD before this step."
         )
+    if np.ma.is_masked(X):
+        raise ValueError(
+            "X is a masked array with entries masked, which would be read as data. "
+            "Use X.filled(value), or an imputer on X.filled(np.nan)."
+        )
+    with refused_plainly(REMEDIES):
+        checked = validate_data(estimator, X, y, reset=reset)
+        rows = checked[0] if isinstance(checked, tuple) else checked
+        if rows.dtype.kind not in "biuf":
+            raise ValueError(
+                f"X has dtype {rows.dtype}; expected real numbers. Convert it, for "
+                "instance by X.astype(float)."
+            )
+    return checked
+
+
+def check_codes(codes):
+    """Return codes as a 2-d array of float32, or say what to do about them."""
+    with refused_plainly():
+        return check_array(codes, dtype=np.float32, input_name="codes")
+
+
+@contextmanager
+def refused_plainly(remedies=None):
+    """Raise what odd data make of a check as ValueError or TypeError, with a remedy.
+
+    Besides these two, numpy, torch and the libraries of data frames raise errors of
+    other classes, and some numbers give warnings before they are refused.
+
+    Parameters
+    ----------
+    remedies : dict of str, optional
+        What to do, by a phrase of the message.
+    """
     try:
-        return validate_data(estimator, X, y, reset=reset)
-    except (ValueError, TypeError) as error:
-        for phrase, remedy in REMEDIES.items():
-            if phrase in str(error):
-                raise type(error)(f"{error} {remedy}") from error
-        raise
+        with np.errstate(all="ignore"):
+            yield
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        message = str(error)
+        for phrase, remedy in (remedies or {}).items():
+            if phrase in message:
+                message = f"{message.rstrip('.')}. {remedy}"
+                break
+        if message == str(error) and type(error) is kind:
+            raise
+        raise kind(message) from error
+
+
+def check_callbacks(callbacks):
+    """Return a list of skorch callbacks, or say what is none."""
+    for entry in callbacks or []:
+        callback = entry[-1] if isinstance(entry, tuple) and entry else entry
+        if callback is not None and not hasattr(callback, "on_train_begin"):
+            raise TypeError(
+                f"callbacks holds {entry!r}; expected skorch callbacks, or pairs "
+                "(name, callback)."
+            )
+    return list(callbacks or [])
 
 
 def check_data_shape(image_shape, n_features):
@@ -150,7 +207,10 @@ def check_times(t, t_min, name):
     ValueError
         If `t` is empty, not one-dimensional, not finite or outside [0, 1].
     """
-    times = np.atleast_1d(np.asarray(t, dtype=float))
+    with refused_plainly():
+        options = {"ensure_all_finite": False, "ensure_min_samples": 0}
+        times = check_array(t, dtype=float, ensure_2d=False, input_name=name, **options)
+    times = np.atleast_1d(times)
     if times.ndim != 1 or times.size == 0:
         raise ValueError(
             f"{name}={t!r} must be one time or a one-dimensional, non-empty sequence."

@@ -27,6 +27,7 @@ from diffrep._validation import (
     check_rows,
     draw_seed,
     fit_context,
+    refused_plainly,
     restored_on_error,
 )
 from diffrep.baselines import RandomEncoderRepresentation
@@ -264,7 +265,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         """Shares of the classes among all rows, and how far these may be off."""
         if self.class_prior is None:
             return class_shares(labels)
-        shares = np.asarray(self.class_prior, dtype=float)
+        with refused_plainly():
+            shares = np.asarray(self.class_prior, dtype=float)
         if shares.shape != self.classes_.shape or not np.isclose(shares.sum(), 1):
             raise ValueError(
                 f"class_prior={self.class_prior!r} must be {len(self.classes_)} shares "
@@ -301,6 +303,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
             lr=self.lr,
             batch_size=self.batch_size,
             seed=seed,
+            fork_rng=callable(self.augment) or self.representation_._holds_own_code(),
             device=str(choose_device(self.device)),
             module__reader=LearnedTimeReader(model),
             module__head=MeanHead,

@@ -268,7 +268,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
             lr=self.lr,
             batch_size=self.batch_size,
             seed=seed,
-            fork_rng=True,  # recurrent layers of torch draw when they are built
+            fork_rng=True,  # recurrent layers of torch draw when built, own code later
             device=str(choose_device(self.device)),
             module__reader=reader,
             module__head=HEADS[self.head],

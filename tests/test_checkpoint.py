@@ -89,8 +89,16 @@ def steps(call):
     return calls[0]
 
 
+class Dropping(nn.Sequential):
+    """Draws from torch's global generator while it trains."""
+
+    def __init__(self, data_shape, n_outputs, time_conditioned):
+        super().__init__(nn.Dropout(0.5), nn.Linear(data_shape[0], n_outputs))
+
+
 KINDS = {
     "DRL": DiffusionRepresentation(**SMALL),
+    "own": DiffusionRepresentation(**SMALL, encoder=Dropping),
     "VDRL": VariationalDiffusionRepresentation(**SMALL, t_grid=2, augment=None),
     "DDAE": DenoiserFeatures(**SMALL),
     "early": AutoencoderRepresentation(

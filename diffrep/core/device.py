@@ -18,7 +18,14 @@ import torch
 
 __all__ = ["Stream", "choose_device", "forked_rng", "generator", "seed_for"]
 
-_BUILD_LOCK = threading.Lock()
+#: There is one global generator of each kind, so what borrows them takes turns.
+_BORROWED = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a process is forked while nobody borrows
+    os.register_at_fork(
+        before=_BORROWED.acquire,
+        after_in_parent=_BORROWED.release,
+        after_in_child=_BORROWED.release,
+    )
 
 
 class Stream(IntEnum):
@@ -32,6 +39,7 @@ class Stream(IntEnum):
     SCORE = 5  # fixed noise of `score`
     READOUT = 6  # views that say how codes are read
     SAMPLE = 7  # noise that sampling starts from and adds
+    BORROWED = 8  # what code of the user's draws from torch's global generators
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -89,12 +97,19 @@ def generator(
 
 
 @contextmanager
-def forked_rng(seed: int):
-    """Run a block that may draw from torch's global CPU generator.
+def forked_rng(seed: int, device: torch.device | str = "cpu"):
+    """Run a block that may draw from torch's global generators, of CPU and device.
 
-    The block sees that generator seeded with `seed`; afterwards it is as it
-    was. One block runs at a time, since there is one such generator.
+    The block sees generators that are seeded with what follows from `seed`;
+    afterwards they are as they were. One block runs at a time, whatever the thread.
+    On mps the generator of the device is the global one.
     """
-    with _BUILD_LOCK, torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    device, seed = torch.device(device), seed_for(seed, Stream.BORROWED)
+    gpus = [device] if device.type == "cuda" else []
+    with _BORROWED, torch.random.fork_rng(devices=gpus):
+        # torch.manual_seed would seed all GPUs, which nobody puts back
+        torch.default_generator.manual_seed(seed)
+        for gpu in gpus:
+            with torch.cuda.device(gpu):
+                torch.cuda.manual_seed(seed)
         yield

@@ -94,8 +94,9 @@ class Rows(Dataset):
 
     def _standardised(self, numbers):
         rows = self.X[numbers].astype(self.dtype)
-        rows -= self.mean
-        rows /= self.scale
+        with np.errstate(over="ignore"):  # clipped is what is beyond float32, too
+            rows -= self.mean
+            rows /= self.scale
         np.clip(rows, -CLIP, CLIP, out=rows)
         rows = np.ascontiguousarray(rows, np.float32)
         return torch.from_numpy(rows).view(-1, *self.data_shape).to(self.device)

@@ -46,8 +46,8 @@ class SeededNet(TrainingLoop):
     optimizer : class
         One that keeps averages.
     fork_rng : bool
-        Whether the module holds code that may draw from torch's global
-        generator when it is built.
+        Whether the module holds code of others, which may draw from torch's global
+        generators when it is built and while it trains.
     bfloat16 : bool
         Whether networks run in bfloat16 where torch's autocast says so.
     **kwargs
@@ -83,11 +83,18 @@ class SeededNet(TrainingLoop):
             return nullcontext()
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
+    def forked(self, generator):
+        """Context in which torch's global generators follow from one of ours."""
+        if not self.fork_rng:
+            return nullcontext()
+        return forked_rng(generator.initial_seed(), self.device)
+
     def initialize_module(self):
         """Build the model, its weights drawn from the seed."""
-        with forked_rng(self.seed) if self.fork_rng else nullcontext():
+        draws = generator(self.seed, Stream.START)
+        with self.forked(draws):
             super().initialize_module()
-        draw_weights(self.undrawn(), generator(self.seed, Stream.START))
+        draw_weights(self.undrawn(), draws)
         return self
 
     def undrawn(self):
@@ -103,7 +110,7 @@ class SeededNet(TrainingLoop):
         return RowBatches(dataset, self.batch_size, order)
 
     def infer(self, x, generator, **fit_params):
-        with self.autocast():
+        with self.forked(generator), self.autocast():
             return self.module_(*x, generator)
 
     def train_step_single(self, batch, **fit_params):

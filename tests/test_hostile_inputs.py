@@ -1,0 +1,172 @@
+"""Inputs of every kind, a few of each; `benchmarks/reliability.py` tries thousands."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.reliability_inputs import (
+    ARGUMENTS,
+    ESTIMATORS,
+    FITS,
+    PARTS,
+    READS,
+    READS_CODES,
+    WRONG,
+    WrongOutcomeError,
+    outcome,
+    owners,
+    try_argument,
+    try_parameter,
+    try_rows,
+)
+from diffrep import DiffusionRepresentation
+from diffrep.exceptions import DivergenceError
+
+X = np.random.default_rng(0).normal(size=(20, 4))
+
+
+@pytest.fixture(autouse=True)
+def global_generators_untouched():
+    """Instead of the suite's: hypothesis seeds numpy's for each of its examples."""
+
+
+def few(n):
+    return settings(max_examples=n, derandomize=True, deadline=None, database=None)
+
+
+def methods(table):
+    pairs = [(name, what) for what in table for name in owners(what)]
+    return st.sampled_from(pairs)
+
+
+rows = st.fixed_dictionaries(
+    {
+        part: st.one_of(st.just(next(iter(choices))), st.sampled_from(list(choices)))
+        for part, choices in PARTS.items()
+    }
+)
+parameters = st.sampled_from(
+    [
+        (name, parameter)
+        for name, estimator in ESTIMATORS.items()
+        for parameter in estimator.get_params(deep=False)
+    ]
+)
+
+
+@few(150)
+@given(methods(READS), rows)
+def test_rows_that_are_read(method, parts):
+    try_rows(*method, parts)
+
+
+@few(60)
+@given(methods(READS_CODES), rows)
+def test_codes_that_are_read(method, parts):
+    try_rows(*method, parts)
+
+
+@few(40)
+@given(methods(FITS), rows)
+def test_rows_that_are_fitted_to(method, parts):
+    try_rows(*method, parts)
+
+
+@few(100)
+@given(methods(ARGUMENTS), st.sampled_from(list(WRONG)))
+def test_arguments(method, value):
+    try_argument(*method, value)
+
+
+@few(150)
+@given(parameters, st.sampled_from(list(WRONG)))
+def test_parameters(parameter, value):
+    try_parameter(*parameter, value)
+
+
+# --- what came out of it
+
+
+REFUSED = {
+    "masked entries": (np.ma.masked_greater(X, 1), ValueError, r"masked.*X\.filled"),
+    "timedelta": (X.astype("m8[s]"), ValueError, r"timedelta64.*X\.astype\(float\)"),
+    "huge integers": ([[10**400] * 4] * 3, ValueError, "."),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+@pytest.mark.parametrize("method", ["fit", "transform"])
+def test_rows_that_are_refused(name, method):
+    data, error, message = REFUSED[name]
+    rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(X)
+    with pytest.raises(error, match=message):
+        getattr(rep, method)(data)
+
+
+def test_codes_that_are_far_from_all_others():
+    rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(X)
+    with pytest.raises(ValueError, match=r"infinite or NaN in float32.*as transform"):
+        rep.sample(np.full((3, 2), 1e38), n_steps=2, random_state=0)
+
+
+def test_read_only_codes_are_read_as_others_are():
+    rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(X)
+    codes = rep.transform(X)
+    rows = rep.inverse_transform(codes, n_steps=2)
+    codes.flags.writeable = False
+    np.testing.assert_array_equal(rep.inverse_transform(codes, n_steps=2), rows)
+
+
+def test_noisy_rows_of_any_precision():
+    rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(X)
+    codes = rep.transform(X)
+    rows = rep.denoise(X, 0.5, codes)
+    for dtype in ("longdouble", ">f8"):
+        found = rep.denoise(X.astype(dtype), 0.5, codes)
+        np.testing.assert_allclose(found, rows, rtol=1e-5, atol=1e-5)
+
+
+def test_rows_near_the_end_of_float32():
+    rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(0.1 * X)
+    wild = (3e38 * np.sign(X)).astype(np.float32)  # beyond it when standardised
+    expected = rep.transform(1e6 * np.sign(X))  # clipped alike
+    np.testing.assert_array_equal(rep.transform(wild), expected)
+
+
+def test_callbacks_that_are_none():
+    rep = DiffusionRepresentation(2, max_epochs=1, callbacks=["early_stopping"])
+    with pytest.raises(TypeError, match=r"callbacks holds 'early_stopping'.*skorch"):
+        rep.fit(X)
+
+
+# --- the oracle itself
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        lambda: np.linalg.inv(np.zeros((2, 2))),  # an error derived from ValueError
+        lambda: 1 / 0,
+        lambda: np.float64(1) / np.float64(0),  # a warning that is none of ours
+        lambda: torch.zeros(3) @ torch.zeros(2),
+        lambda: np.nan,
+    ],
+)
+def test_the_oracle_sees_what_is_wrong(trouble):
+    with pytest.raises(WrongOutcomeError):
+        outcome(trouble, lambda found: np.isfinite(found))
+
+
+@pytest.mark.parametrize("error", [ValueError, TypeError, DivergenceError])
+def test_the_oracle_knows_documented_errors(error):
+    def refuse():
+        raise error("in plain words")
+
+    def refuse_without_words():
+        raise error("")
+
+    assert outcome(refuse, bool) == "refused"
+    with pytest.raises(WrongOutcomeError):
+        outcome(refuse_without_words, bool)

@@ -1,0 +1,110 @@
+"""The promises of SECURITY.md: each names tests, and the tests exist."""
+
+import ast
+import re
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from diffrep import DiffusionRepresentation, load
+from diffrep.baselines import SimCLRRepresentation
+from diffrep.trajectory import TrajectoryClassifier
+
+ROOT = Path(__file__).parents[1]
+X, LABELS = np.random.default_rng(0).normal(size=(30, 4)), np.arange(30) % 3
+QUICK = {"max_epochs": 1, "random_state": 0}
+FITTED = {
+    "DRL": DiffusionRepresentation(2, t_grid=2, **QUICK),
+    "simCLR": SimCLRRepresentation(2, **QUICK),
+    "classifier": TrajectoryClassifier(DiffusionRepresentation(2, **QUICK), **QUICK),
+}
+
+_watchers: list = []
+
+
+def _tell(event, arguments):
+    for watcher in _watchers:
+        watcher.append((event, *arguments[:1]))
+
+
+@contextmanager
+def watched():
+    """List what Python's audit events tell of a block."""
+    if not hasattr(_tell, "hooked"):
+        sys.addaudithook(_tell)  # which nothing removes; it is idle between blocks
+        _tell.hooked = True
+    events: list = []
+    _watchers.append(events)
+    try:
+        yield events
+    finally:
+        _watchers.remove(events)
+
+
+#: Code that is run or looked up by its name, and processes that are started.
+RUNS = (
+    r"exec|compile|import|pickle\.|marshal\.|os\.(system|exec|fork|spawn)|subprocess\."
+)
+
+
+@pytest.mark.parametrize("name", FITTED)
+def test_loading_a_model_file_runs_nothing(name, tmp_path):
+    estimator, path = FITTED[name].fit(X, LABELS), tmp_path / "model"
+    estimator.save(path)
+    load(path)  # what libraries import when they are first used
+    with watched() as events:
+        loaded = load(path)
+    assert ("open", str(path)) in [(e, str(a)) for e, a in events]
+    assert [e for e in events if re.match(RUNS, e[0])] == []
+    assert loaded.n_features_in_ == 4
+
+
+def test_the_watch_sees_what_a_pickle_runs():
+    import pickle
+
+    data = pickle.dumps(np.float64)
+    with watched() as events:
+        pickle.loads(data)
+    assert [e for e in events if re.match(RUNS, e[0])]
+
+
+def test_nothing_is_sent_over_a_network(tmp_path):
+    with watched() as events:
+        for estimator in FITTED.values():
+            estimator.fit(X, LABELS).save(tmp_path / "model")
+            load(tmp_path / "model")
+        rep = FITTED["DRL"]
+        rep.sample(rep.transform(X), n_steps=2, random_state=0)
+    assert events
+    assert [e for e in events if e[0].startswith(("socket.", "urllib."))] == []
+
+
+def test_the_watch_sees_a_network():
+    import socket
+
+    with watched() as events, socket.socket() as end:
+        end.bind(("127.0.0.1", 0))
+    assert [e for e in events if e[0].startswith("socket.")]
+
+
+def promises():
+    text = (ROOT / "SECURITY.md").read_text()
+    section = text.split("## What is promised")[1].split("\n## ")[0]
+    return [item.split("\n\n")[0] for item in section.split("\n- ")[1:]]
+
+
+def test_there_are_promises():
+    assert len(promises()) > 10
+
+
+@pytest.mark.parametrize("promise", promises(), ids=lambda text: text[:40])
+def test_every_promise_names_tests_that_exist(promise):
+    named = re.findall(r"`(tests/\w+\.py)::(\w+)`", promise)
+    assert named, promise
+    for path, test in named:
+        tree = ast.parse((ROOT / path).read_text())
+        found = [n.name for n in tree.body if isinstance(n, ast.FunctionDef)]
+        assert test in found, f"{path}::{test}"
