@@ -42,7 +42,7 @@ def same_weights(rep, other):
 def test_learns_more_than_raw_pixels_from_few_labels(estimator):
     X, y = load_digits(return_X_y=True)
     X, X_test, y, y_test = train_test_split(X, y, test_size=0.4, random_state=0)
-    rep = estimator(image_shape=(1, 8, 8), random_state=0, max_epochs=100).fit(X)
+    rep = estimator(image_shape=(1, 8, 8), random_state=0, max_epochs=30).fit(X)
 
     def accuracy(features, features_test):
         classifier, scale = LogisticRegression(max_iter=5000), features.std()
@@ -263,7 +263,7 @@ def test_codes_are_read_with_the_spread_they_were_trained_to(table):
 
 def test_kl_weight_above_its_limit_collapses_the_code():
     X = np.random.default_rng(0).normal(size=(1000, 4))  # white, unit variance
-    parameters = {"random_state": 0, "max_epochs": 150, "augment": None, "lr": 5e-3}
+    parameters = {"random_state": 0, "max_epochs": 80, "augment": None, "lr": 5e-3}
     alive = VariationalDiffusionRepresentation(4, kl_weight=0.05, **parameters).fit(X)
     rep = VariationalDiffusionRepresentation(4, kl_weight=1.2, **parameters)
     with pytest.warns(CodeCollapseWarning) as said:

@@ -1,10 +1,13 @@
 """Displays of curves: what is drawn are the numbers of the frames."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from diffrep.display import AttentionProfileDisplay, TimeSimilarityDisplay
+from diffrep.display._trajectories import SIMILARITIES
 from diffrep.evaluation import attention_profiles, code_information, code_similarity
 from diffrep.trajectory import TrajectoryClassifier
 
@@ -23,11 +26,17 @@ class Curves:
 
 
 @pytest.mark.parametrize(
-    ("method", "function"),
-    [("cka", code_similarity), ("mutual_information", code_information)],
+    ("method", "function", "options"),
+    [
+        ("cka", code_similarity, {}),
+        ("mutual_information", code_information, {"n_steps": 200}),
+    ],
 )
-def test_similarity_is_drawn(method, function):
+def test_similarity_is_drawn(method, function, options, monkeypatch):
     times = [0.1, 0.5, 0.9]
+    assert SIMILARITIES[method] is function
+    function = partial(function, **options)  # in fewer steps than by default
+    monkeypatch.setitem(SIMILARITIES, method, function)
     display = TimeSimilarityDisplay.from_estimator(
         Curves(), None, times=times, method=method
     )

@@ -93,7 +93,7 @@ def test_reconstructions_improve_with_components_and_with_steps(images):
     errors = []
     for n_components in (2, 8, 32):
         rep = DiffusionRepresentation(
-            n_components, noise_space="data", augment=None, max_epochs=25, **IMAGES
+            n_components, noise_space="data", augment=None, max_epochs=15, **IMAGES
         ).fit(X)
         found = rep.inverse_transform(rep.transform(X_test))
         errors.append(mean_square(found - X_test) / X_test.var())
