@@ -304,7 +304,7 @@ def rows_of(n_columns, values, shape, dtype, order, container, rng):
     """Rows put together of parts; None if there are no such rows."""
     rows = rng.normal(size=SHAPES[shape](n_columns))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")
+        warnings.simplefilter("ignore")  # of making odd rows, not of reading them
         try:
             rows = np.array(VALUES[values](rows)) if rows.ndim else rows
             return CONTAINERS[container](ORDERS[order](DTYPES[dtype](rows)))

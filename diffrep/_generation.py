@@ -189,7 +189,7 @@ class BaseGenerative(BaseRepresentation):
 
         def begin(block, draw):
             x = (X[block] - self.mean_) / self.scale_  # unlike Rows, noise unclipped
-            with np.errstate(over="ignore"):
+            with np.errstate(over="ignore"):  # _data_units refuses what comes of it
                 x = torch.tensor(x.astype(np.float32), device=self.net_.device)
             points = model.space(x.view(-1, *model.data_shape))
             return points / model.sde.alpha(model.time_of(nu, points.device))
@@ -354,7 +354,7 @@ class BaseGenerative(BaseRepresentation):
 
     def _data_units(self, points):
         x = self.net_.module_.space.inverse(points.float()).flatten(1).cpu().numpy()
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # an error says so below
             rows = (x * self.scale_ + self.mean_).astype(np.float32)
         if not np.isfinite(rows).all():
             raise ValueError(

@@ -10,6 +10,7 @@ import signal
 import warnings
 from contextlib import contextmanager
 from contextvars import copy_context
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -140,10 +141,9 @@ def test_killed_again_and_again(kind, tmp_path):
     assert len(list(tmp_path.glob("*/*"))) == checkpoint.N_KEPT
 
 
-def _uninterrupted(found={}):  # noqa: B006  # kept from one call to the next
-    if not found:
-        found["bits"] = fitted_bits(clone(KINDS["DRL"]).fit(X))
-    return found["bits"]
+@cache
+def _uninterrupted():
+    return fitted_bits(clone(KINDS["DRL"]).fit(X))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
@@ -254,6 +254,7 @@ def test_continued_fits(tmp_path):
     assert fitted_bits(again[0]) == fitted_bits(expected)
 
 
+# It is to diverge, and test_divergence looks at the warning.
 @pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
 def test_the_same_path_after_it_diverged(tmp_path):
     rep = AutoencoderRepresentation(**SMALL | {"lr": 10.0, "max_epochs": 6})

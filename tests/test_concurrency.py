@@ -189,7 +189,7 @@ def test_a_process_forked_while_another_thread_borrows():
     thread.start()
     begun.wait()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
         child = os.fork()
     if child == 0:
         same = torch.equal(torch.get_rng_state(), state)

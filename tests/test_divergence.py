@@ -18,6 +18,9 @@ from diffrep.exceptions import DivergenceError, DivergenceWarning
 SMALL = {"n_components": 4, "max_epochs": 8, "batch_size": 32, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(90, 8))
 
+# For fits that are to diverge; other tests here look at the warning.
+to_diverge = pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
+
 
 def same_training(a, b):
     """Whether two nets hold the same bits, their optimizers and histories as well."""
@@ -109,7 +112,7 @@ def test_the_last_step_is_looked_at_too():
     assert same_training(poisoned, by_hand)
 
 
-@pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
+@to_diverge
 def test_the_error_tells_what_happened():
     poisoned = net(5, callbacks=[Poison(2 * N_STEPS - 1, n=9)])
     with pytest.raises(DivergenceError, match=r"nan in epoch 2 with lr=0\.00625") as e:
@@ -122,7 +125,7 @@ def test_the_error_tells_what_happened():
         np.testing.assert_allclose(rates, rates[0] * 0.5 ** np.arange(4))
 
 
-@pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
+@to_diverge
 @pytest.mark.parametrize("warm_start", [False, True])
 @pytest.mark.parametrize(
     "estimator", [DiffusionRepresentation, VariationalDiffusionRepresentation]
@@ -136,7 +139,7 @@ def test_what_was_fitted_before_stays(estimator, warm_start):
     assert rep.n_iter_ == 8
 
 
-@pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
+@to_diverge
 def test_an_explosion_that_is_finite():
     with pytest.raises(DivergenceError, match=r"train_loss became \d.*e\+") as error:
         DiffusionRepresentation(**SMALL, lr=1e3).fit(X)
@@ -185,7 +188,7 @@ def test_one_class_has_a_code():
     assert np.isfinite(rep.class_codes_).all()
 
 
-@pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
+@to_diverge
 @pytest.mark.parametrize("max_epochs", [1, 8])
 @pytest.mark.parametrize("lr", [1e3, 1e12, 1e30])
 @pytest.mark.parametrize("augment", ["auto", None])

@@ -8,10 +8,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+from numpydoc.validate import validate
 
 import diffrep
-
-validate = pytest.importorskip("numpydoc.validate").validate
 
 ROOT = Path(__file__).parent.parent
 API = re.findall(r"^::: (\S+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
