@@ -16,10 +16,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import os
 import reprlib
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 import safetensors.torch
@@ -29,6 +27,7 @@ from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 
 from diffrep._version import __version__
+from diffrep.core.checkpoint import write_whole
 from diffrep.core.sde import VE, VP, SubVP
 
 __all__ = ["expect", "fields_of", "is_plain", "read", "write"]
@@ -64,7 +63,7 @@ def write(path, estimator):
         "estimator": writer.estimator(estimator, ""),
     }
     metadata = {"diffrep_format": str(FORMAT), "diffrep_model": _to_json(model)}
-    _replace(Path(path), safetensors.torch.save(writer.tensors, metadata))
+    write_whole(Path(path), [safetensors.torch.save(writer.tensors, metadata)])
 
 
 def read(data, classes, passed, device=None):
@@ -380,17 +379,3 @@ def _from_json(text):
         raise ValueError(f"its JSON has a {constant}")
 
     return json.loads(text, object_pairs_hook=unique, parse_constant=refuse)
-
-
-def _replace(path, data):
-    """Write a file whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.{uuid4().hex}")
-    try:
-        with open(unfinished, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    except BaseException:
-        unfinished.unlink(missing_ok=True)
-        raise

@@ -26,7 +26,15 @@ from torch import Tensor
 from diffrep.core.distributed import peers
 from diffrep.exceptions import CheckpointError, CheckpointWarning
 
-__all__ = ["N_KEPT", "PERIOD", "Checkpoints", "digest", "plain", "plain_part"]
+__all__ = [
+    "N_KEPT",
+    "PERIOD",
+    "Checkpoints",
+    "digest",
+    "plain",
+    "plain_part",
+    "write_whole",
+]
 
 #: Most seconds of training between two checkpoints.
 PERIOD = 5.0
@@ -100,16 +108,7 @@ class Checkpoints:
     def _write(self, parts):
         self.folder.mkdir(parents=True, exist_ok=True)
         last = max((int(path.stem) for path in self._files()), default=0)
-        begun = self.folder / f"{uuid4().hex}.tmp"
-        try:
-            with open(begun, "wb") as file:
-                for part in parts:
-                    file.write(part)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(begun, self.folder / f"{last + 1:08}.ckpt")
-        finally:
-            begun.unlink(missing_ok=True)
+        write_whole(self.folder / f"{last + 1:08}.ckpt", parts)
         self._clear()
 
     def _clear(self):
@@ -159,6 +158,20 @@ class Checkpoints:
                 f"Delete {self.folder} to train anew, or go on with what it was made "
                 "with."
             )
+
+
+def write_whole(path: Path, parts) -> None:
+    """Write parts, bytes or buffers, to a file: all of them, or there is none."""
+    begun = path.with_name(f"{uuid4().hex}.tmp")
+    try:
+        with open(begun, "wb") as file:
+            for part in parts:
+                file.write(part)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(begun, path)
+    finally:
+        begun.unlink(missing_ok=True)
 
 
 def _unpacked(content):
