@@ -42,30 +42,46 @@ from diffrep.evaluation import accuracy_table, compare, paired_difference
 
 #: CPU seconds, or steps, per fit.
 AMOUNTS = {
-    "seconds": {"mnist": 240, "cifar10": 240, "synthetic": 30},
+    "seconds": {"mnist": 45, "cifar10": 120, "synthetic": 30},
     "steps": {"mnist": 3000, "cifar10": 1500},
 }
-OTHERS = {"seconds": 15, "steps": 800}
+OTHERS = {"seconds": 10, "steps": 800}
 
 PAPER = {"augment": None, "init": "random"}
+FEATURES = {"target_space": "features"}
 TRAINED = {
     "AE": partial(AutoencoderRepresentation, **PAPER),
     "VAE": partial(VariationalAutoencoderRepresentation, **PAPER),
     "AE, same views and start": AutoencoderRepresentation,
     "VAE, same views and start": VariationalAutoencoderRepresentation,
+    "AE of the features": partial(AutoencoderRepresentation, **FEATURES),
+    "VAE of the features": partial(VariationalAutoencoderRepresentation, **FEATURES),
     "SimCLR": SimCLRRepresentation,
     "SimCLR-Gauss": partial(SimCLRRepresentation, augment="gaussian"),
     "DDAE": DenoiserFeatures,
     "DDAE, 4 times": partial(DenoiserFeatures, t_grid=4),
     "DRL": DiffusionRepresentation,
+    "DRL, highest noise": partial(DiffusionRepresentation, time_sampling=1.0),
     "DRL, 4 times": partial(DiffusionRepresentation, t_grid=4),
     "DRL, VP": partial(DiffusionRepresentation, sde="vp"),
     "DRL, sub-VP": partial(DiffusionRepresentation, sde="subvp"),
     "VDRL": VariationalDiffusionRepresentation,
+    "VDRL, highest noise": partial(
+        VariationalDiffusionRepresentation, time_sampling=1.0
+    ),
     "VDRL, 4 times": partial(VariationalDiffusionRepresentation, t_grid=4),
 }
+#: Rows that only images have.
+OF_IMAGES = {"AE of the features", "VAE of the features"}
 PROBES = {"linear": None, "5-NN": KNeighborsClassifier(5)}
-AGAINST = ["AE, same views and start", "VAE, same views and start", "SimCLR"]
+AGAINST = [
+    "start, not trained",
+    "AE, same views and start",
+    "AE of the features",
+    "VAE of the features",
+    "SimCLR",
+    "DRL, highest noise",
+]
 
 
 class KMeansFeatures(TransformerMixin, BaseEstimator):
@@ -129,9 +145,13 @@ def rows_for(image_shape):
     shape = {"image_shape": image_shape, "random_state": 0}
     untrained = {
         "random encoder": RandomEncoderRepresentation(**shape),
-        "start, not trained": RandomEncoderRepresentation(init="pca", **shape),
+        "start, not trained": DiffusionRepresentation(max_epochs=0, **shape),
     }
-    trained = {name: make(**shape) for name, make in TRAINED.items()}
+    trained = {
+        name: make(**shape)
+        for name, make in TRAINED.items()
+        if image_shape or name not in OF_IMAGES
+    }
     if image_shape is None:
         scale = StandardScaler
         kmeans = make_pipeline(scale(), MiniBatchKMeans(64, n_init=3, random_state=0))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import copy
 from abc import ABCMeta, abstractmethod
-from functools import partial
 from numbers import Integral, Real
 
 import numpy as np
 import pandas as pd
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import LabelEncoder
 from sklearn.utils import check_consistent_length
+from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping
 
 from diffrep._checkpoints import (
@@ -21,7 +22,12 @@ from diffrep._checkpoints import (
     fit_checkpoints,
 )
 from diffrep._codes import CodesMixin
-from diffrep._parts import encoder_factory, read_out_times, view_function
+from diffrep._parts import (
+    encoder_factory,
+    read_out_times,
+    read_shape,
+    view_function,
+)
 from diffrep._states import RepresentationStateMixin
 from diffrep._validation import (
     Interval,
@@ -35,26 +41,31 @@ from diffrep._validation import (
     row_statistics,
 )
 from diffrep.core.augment import AUGMENTATIONS
+from diffrep.core.closed_form import ViewedRows
 from diffrep.core.device import Stream, choose_device, generator, seed_for
 from diffrep.core.encoders import BACKBONES, CONDITIONINGS
 from diffrep.core.loop import Progress
-from diffrep.core.rows import MAX_VALUES, Rows, blocks, hold_out, some_rows
+from diffrep.core.rows import MAX_VALUES, Rows, blocks, hold_out
+from diffrep.core.spaces import DataSpace
 from diffrep.core.training import RepresentationNet
 from diffrep.exceptions import DivergenceError
 
-__all__ = ["BaseRepresentation"]
+__all__ = ["BaseRepresentation", "check_is_trained"]
 
 #: ``max_epochs="auto"`` trains for about this many steps, within EPOCHS.
-N_STEPS = 800
-EPOCHS = (10, 500)
+N_STEPS = 1000
+EPOCHS = (2, 500)
 
 #: Of AdamW.
 WEIGHT_DECAY = 0.01
 
-#: Largest number of rows that the closed forms of the start, and that of how
-#: codes are read after training, are fitted to.
-N_START_ROWS = 10_000
-N_READOUT_ROWS = 5_000
+#: Largest number of rows that closed forms are fitted to: the start, and after
+#: training how codes are read.
+N_FITTED_ROWS = 5_000
+N_READOUT_ROWS = 2_000
+
+#: Rows of a stream that are joined to a block.
+N_BLOCK_ROWS = 10_000
 
 #: Number of rows whose codes are looked at after training.
 N_CHECKED_ROWS = 256
@@ -74,12 +85,12 @@ class BaseRepresentation(
         "t_grid": [None, Interval(Integral, 1, None, closed="left"), "array-like"],
         "image_shape": [None, "array-like"],
         "encoder": [StrOptions({"auto", "class", *BACKBONES}), callable],
-        "init": [StrOptions({"pca", "random"})],
+        "init": [StrOptions({"closed_form", "random"})],
         "time_conditioning": [StrOptions(set(CONDITIONINGS))],
         "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
         "max_epochs": [
             StrOptions({"auto"}),
-            Interval(Integral, 1, None, closed="left"),
+            Interval(Integral, 0, None, closed="left"),
         ],
         "batch_size": [Interval(Integral, 1, None, closed="left")],
         "lr": [Interval(Real, 0, None, closed="neither")],
@@ -191,6 +202,7 @@ class BaseRepresentation(
         n_epochs = self._schedule(len(X), self.max_epochs)
         checkpoints = fit_checkpoints(self, X, y, continued)
         self._train(X, y, n_epochs, self.early_stopping, checkpoints)
+        self._fit_readout(X, y)
         self._warn_of_collapse(X, y)
         return self
 
@@ -244,7 +256,7 @@ class BaseRepresentation(
         """
         X = None
         checked = self._checked_batches(batches)
-        for X in blocks(checked, N_START_ROWS, MAX_VALUES):
+        for X in blocks(checked, N_BLOCK_ROWS, MAX_VALUES):
             y = self._check_trainable(X, None, reset=not hasattr(self, "net_"))
             self._train_one_epoch(X, y)
         if X is None:
@@ -286,15 +298,16 @@ class BaseRepresentation(
         self._built = self.get_params(deep=False)
         self.t_grid_ = read_out_times(self.t_grid, self._times())
         net = self._net(draw_seed(self.random_state))
-        self.mean_, self.scale_ = row_statistics(X, net.module__data_shape)
+        self.mean_, self.scale_ = row_statistics(X, self._given_shape)
         self.net_ = net.initialize()
         self._start_from_data(X, y)
 
     def _net(self, seed=0):
         """Net without weights, from parameters, number of columns, labels, times."""
-        data_shape = check_data_shape(self.image_shape, self.n_features_in_)
+        self._given_shape = check_data_shape(self.image_shape, self.n_features_in_)
         device = choose_device(self.device)
-        model, arguments = self._model(data_shape)
+        model, arguments = self._model(self._given_shape)
+        data_shape = read_shape(self.encoder, arguments.get("space"), self._given_shape)
         view = view_function(self.augment, data_shape)
         arguments = {
             "data_shape": data_shape,
@@ -334,16 +347,16 @@ class BaseRepresentation(
     def _start_from_data(self, X, y):
         """Fit to the data what is fitted in closed form; check shapes on two rows."""
         model, seed = self.net_.module_, self.net_.seed
-        rows = self._rows(X, y)
         rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
-        x0, seen = rows[some_rows(X, N_START_ROWS, rng)]
-        model.initialize(x0, generator(seed, Stream.START, 2, self.net_.device))
-        # A generator of its own: all methods start from the same encoder.
-        draws = generator(seed, Stream.START, 3, self.net_.device)
+        x0, seen = self._rows(X, y).some(N_FITTED_ROWS, rng)
+        draws = generator(seed, Stream.START, 2, self.net_.device)
+        rows = coded = ViewedRows.drawn(x0, model.augment, draws)
+        if self._labels:
+            coded = ViewedRows.drawn(seen, None, draws)
         with self.net_.forked(draws):
-            if self.init == "pca" and hasattr(model.encoder, "initialize"):
-                view = partial(model.view, generator=draws)
-                model.encoder.initialize(seen, view, draws)
+            model.initialize(rows)
+            if self.init == "closed_form" and hasattr(model.encoder, "initialize"):
+                model.encoder.initialize(coded)
             model.eval()
             with torch.no_grad():
                 model.check_shapes(x0[:2], seen[:2])
@@ -360,10 +373,16 @@ class BaseRepresentation(
     def _train(self, X, y, n_epochs, early_stopping=False, checkpoints=None):
         """Train `net_` on for some epochs; set `history_` and `n_iter_`."""
         train, valid, callbacks = None, None, check_callbacks(self.callbacks)
+        space = self.net_.module_.target_space
+        points = {
+            "space": None if isinstance(space, DataSpace) else space,
+            "hold_points": n_epochs > 1,
+            "resident": True,
+        }
         if early_stopping:
             rng = np.random.default_rng(seed_for(self.net_.seed, Stream.SPLIT))
             train, index = hold_out(len(X), self.validation_fraction, rng)
-            valid = self._rows(X, y, index=index, resident=True)
+            valid = self._rows(X, y, index=index, **points)
             stop = EarlyStopping(patience=self.n_iter_no_change, load_best=True)
             callbacks.append(("early_stopping", stop))
         if self.verbose:
@@ -374,20 +393,19 @@ class BaseRepresentation(
             lr=self.lr,
             batch_size=self.batch_size,
         )
-        rows = self._rows(X, y, index=train, resident=True)
+        rows = self._rows(X, y, index=train, **points)
         self.net_.initialize_callbacks()
-        self.net_.partial_fit((rows, valid), checkpoints=checkpoints)
+        if n_epochs > 0:
+            self.net_.partial_fit((rows, valid), checkpoints=checkpoints)
         self.net_.module_.eval()
         self._tell_history()
         self._check_codes(X, y)
-        self._fit_readout(X, y)
 
     def _tell_history(self):
-        """Set `history_` and `n_iter_`, as far as there were epochs."""
+        """Set `history_` and `n_iter_`."""
         epochs = self.net_.history.to_list()
-        if epochs:
-            self.history_ = pd.DataFrame(epochs).drop(columns="batches")
-            self.n_iter_ = len(self.history_)
+        self.history_ = pd.DataFrame(epochs).drop(columns="batches", errors="ignore")
+        self.n_iter_ = len(self.history_)
 
     @restored_on_error
     def _train_one_epoch(self, X, y):
@@ -398,6 +416,7 @@ class BaseRepresentation(
         if self.net_.n_steps_ is not None:
             self.net_.set_schedule(None)
         self._train(X, y, n_epochs=1)
+        self._fit_readout(X, y)
 
     def _check_codes(self, X, y):
         """Refuse weights that are finite, but make codes that are not."""
@@ -414,15 +433,33 @@ class BaseRepresentation(
             )
 
     def _fit_readout(self, X, y):
-        """Fit how codes are read to the views, if there are any."""
+        """Fit how codes are read, unless they are neither viewed nor started."""
         model, seed = self.net_.module_, self.net_.seed
-        if model.augment is not None:
-            rng = np.random.default_rng(seed_for(seed, Stream.READOUT))
-            _, seen = self._rows(X, y)[some_rows(X, N_READOUT_ROWS, rng)]
-            draws = generator(seed, Stream.READOUT, 1, self.net_.device)
-            with self.net_.forked(draws):
-                model.fit_readout(seen, draws)
+        if model.augment is None and self.init == "random":
+            return
+        rng = np.random.default_rng(seed_for(seed, Stream.READOUT))
+        _, seen = self._rows(X, y).some(N_READOUT_ROWS, rng)
+        draws = generator(seed, Stream.READOUT, 1, self.net_.device)
+        with self.net_.forked(draws):
+            model.fit_readout(ViewedRows.drawn(seen, model.augment, draws))
 
     def _rows(self, X, y=None, **options):
-        shape, device = self.net_.module_.data_shape, self.net_.device
-        return Rows(X, self.mean_, self.scale_, shape, device, y=y, **options)
+        mean, scale, shape, given = self._scaling
+        return Rows(X, mean, scale, shape, given, self.net_.device, y, **options)
+
+    @property
+    def _scaling(self):
+        """Mean, scale and shape of rows, as `Rows` takes them, but for their X."""
+        return self.mean_, self.scale_, self.net_.module_.data_shape, self._given_shape
+
+
+def check_is_trained(estimator):
+    """Raise NotFittedError unless there was a training step after the start."""
+    check_is_fitted(estimator)
+    if estimator.net_.step_ == 0:
+        raise NotFittedError(
+            f"This {type(estimator).__name__} was fitted with max_epochs=0: it gives "
+            "the codes of its start in closed form, but no network was trained to "
+            "sample, denoise or score with. Fit it with max_epochs='auto', or any "
+            "number above 0."
+        )

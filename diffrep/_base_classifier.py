@@ -29,7 +29,7 @@ from diffrep._validation import Interval, StrOptions, check_callbacks, check_row
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, seed_for
 from diffrep.core.loop import Progress
-from diffrep.core.rows import Rows, some_rows
+from diffrep.core.rows import Rows
 from diffrep.core.training import SeededNet
 
 __all__ = ["BaseCodeClassifier"]
@@ -124,13 +124,8 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
 
     def _rows(self, inputs, y=None, index=None):
         """Return inputs as the net reads them; `_scaling` is set by `fit`."""
-        mean, scale, shape = self._scaling
-        return Rows(inputs, mean, scale, shape, self.net_.device, y, index)
-
-    def _scaling_of(self, representation):
-        """Return mean, scale and shape of rows, as the representation reads them."""
-        shape = representation.net_.module_.data_shape
-        return representation.mean_, representation.scale_, shape
+        mean, scale, shape, given = self._scaling
+        return Rows(inputs, mean, scale, shape, given, self.net_.device, y, index)
 
     def _fitted(self, X):
         """Return the representation as it is if it is fitted, else a clone fitted."""
@@ -170,8 +165,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
     def _start(self, inputs):
         """Bring the curves to one length, as seen on some rows."""
         rng = np.random.default_rng(seed_for(self.net_.seed, Stream.START, 1))
-        some = np.sort(some_rows(inputs, N_START_ROWS, rng))
-        x, _ = self._rows(inputs)[some]
+        x, _ = self._rows(inputs).some(N_START_ROWS, rng)
         self.net_.module_.initialize(x)
 
     def _train(self, rows, n_epochs):

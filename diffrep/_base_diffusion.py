@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import torch
 from sklearn.utils import gen_batches
-from sklearn.utils.validation import check_is_fitted
 
+from diffrep._base import check_is_trained
 from diffrep._generation import BaseGenerative
 from diffrep._parts import (
     NOISE_CONSTRAINTS,
@@ -168,7 +168,7 @@ class BaseDiffusion(BaseGenerative):
             )
 
     def _checked_rows(self, X, y):
-        check_is_fitted(self)
+        check_is_trained(self)
         X = check_rows(self, X, reset=False)
         return self._rows(X, self._class_numbers(X, y))
 
@@ -223,7 +223,9 @@ class BaseDiffusion(BaseGenerative):
                 "mixup=True mixes rows, but encoder='class' sees labels. Use mixup="
                 "False, or another encoder."
             )
-        space = space_class(self.noise_space, self.score_network, data_shape)
+        space = space_class(
+            "noise_space", self.noise_space, self.score_network, data_shape
+        )
         return {
             "space": space,
             "score_network": score_network_factory(

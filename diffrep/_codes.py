@@ -114,7 +114,8 @@ class CodesMixin(TransformerMixin):
         self._check_rows_are_coded()
         model = copy.deepcopy(self.net_.module_).cpu()
         times = torch.tensor(self._read_times(), dtype=torch.float32)
-        export_onnx(CodeGraph(model, self.mean_, self.scale_, times), path)
+        graph = CodeGraph(model, self.mean_, self.scale_, self._given_shape, times)
+        export_onnx(graph, path)
 
     def get_feature_names_out(self, input_features=None):
         """Names of the columns of `transform`.
@@ -163,7 +164,8 @@ class CodesMixin(TransformerMixin):
         classes = torch.arange(len(self.classes_), device=self.net_.device)
         with torch.inference_mode():
             times = torch.tensor(self._read_times(), dtype=torch.float32)
-            codes = self.net_.module_.curve(classes, times.to(classes.device))
+            model = self.net_.module_
+            codes = model.read(model.curve(classes, times.to(classes.device)))
         return codes.cpu().numpy()
 
     def _read_times(self):

@@ -32,8 +32,9 @@ from diffrep.core.sde import VE, VP, SubVP
 
 __all__ = ["expect", "fields_of", "is_plain", "read", "write"]
 
-#: Number of the format that is written. Older ones are read, newer ones refused.
-FORMAT = 1
+#: Number of the format that is written and read. It rises with every change of the
+#: networks: weights of others have no place in them.
+FORMAT = 2
 
 SDE_CLASSES = {cls.__name__: cls for cls in (VE, VP, SubVP)}
 
@@ -332,7 +333,16 @@ def _header(data):
         )
     fields_of(metadata, "metadata", "diffrep_format", "diffrep_model")
     expect(isinstance(metadata["diffrep_model"], str), "the model must be a text")
-    return set(header), _from_json(metadata["diffrep_model"])
+    model = _from_json(metadata["diffrep_model"])
+    if int(given) < FORMAT:
+        versions = model.get("versions") if isinstance(model, dict) else None
+        writer = versions.get("diffrep") if isinstance(versions, dict) else None
+        raise ValueError(
+            f"it has format {given}, written by diffrep {str(writer)[:20]}; diffrep "
+            f"{__version__} has other networks and reads format {FORMAT} only. Load "
+            "it with the version that wrote it, or fit the estimator again."
+        )
+    return set(header), model
 
 
 def _text_array(texts, free):

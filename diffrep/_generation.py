@@ -8,11 +8,12 @@ from numbers import Integral, Real
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.utils import check_consistent_length, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from diffrep._base import BaseRepresentation
+from diffrep._base import BaseRepresentation, check_is_trained
 from diffrep._parts import NOISE_CONSTRAINTS, time_density
 from diffrep._validation import (
     Interval,
@@ -30,7 +31,7 @@ from diffrep.core.samplers import (
     noise_levels,
     probability_flow_step,
 )
-from diffrep.core.spaces import ResponseSpace
+from diffrep.core.spaces import FeatureSpace
 
 __all__ = ["BaseGenerative"]
 
@@ -106,7 +107,7 @@ class BaseGenerative(BaseRepresentation):
             without a null code, or on codes so far from those of `transform`
             that the rows are not finite.
         """
-        check_is_fitted(self)
+        check_is_trained(self)
         curves = self._checked_codes(codes)
         model, seed = self.net_.module_, draw_seed(random_state)
         if start is not None:
@@ -140,7 +141,7 @@ class BaseGenerative(BaseRepresentation):
         X : ndarray of shape (n, n_features)
             float32, in units of the data.
         """
-        check_is_fitted(self)
+        check_is_trained(self)
         curves = self._checked_codes(codes)
         levels = self._levels(1.0, n_steps)
 
@@ -171,16 +172,16 @@ class BaseGenerative(BaseRepresentation):
         Raises
         ------
         ValueError
-            With ``noise_space="responses"``: noise is added to what filters
-            answer to an image there, and noisy answers are those of no image.
+            With ``noise_space="features"``: noise is added to features of an
+            image there, and noisy features are those of no image.
         """
-        check_is_fitted(self)
+        check_is_trained(self)
         model, curves = self.net_.module_, self._checked_codes(codes)
-        if isinstance(model.space, ResponseSpace):
+        if isinstance(model.space, FeatureSpace):
             raise ValueError(
                 "denoise(X, t, codes) needs noise in the data, but this estimator was "
-                "fitted with noise_space='responses', where noise is added to what "
-                "filters answer to an image. Fit it with noise_space='data' or 'pca', "
+                "fitted with noise_space='features', where noise is added to features "
+                "of an image. Fit it with noise_space='data' or 'pca', "
                 "or use sample(codes, start=X, t=t), which adds the noise itself."
             )
         X = check_rows(self, X, reset=False)
@@ -211,7 +212,7 @@ class BaseGenerative(BaseRepresentation):
         -------
         X_noisy : ndarray of shape (n, n_features)
             float32, in units of the data. Noise that was added in components
-            of the data, or of responses to filters, is shown as the row of
+            of the data, or of features, is shown as the row of
             these components.
         """
         check_is_fitted(self)
@@ -353,7 +354,10 @@ class BaseGenerative(BaseRepresentation):
         return torch.lerp(curves[:, before], curves[:, after], float(place % 1))
 
     def _data_units(self, points):
-        x = self.net_.module_.space.inverse(points.float()).flatten(1).cpu().numpy()
+        x = self.net_.module_.space.inverse(points.float())
+        if x.shape[1:] != self._given_shape:
+            x = F.interpolate(x, self._given_shape[1:], mode="bilinear")
+        x = x.flatten(1).cpu().numpy()
         with np.errstate(over="ignore"):  # an error says so below
             rows = (x * self.scale_ + self.mean_).astype(np.float32)
         if not np.isfinite(rows).all():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from numbers import Integral, Real
 
@@ -14,7 +15,7 @@ from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.encoders import BACKBONES, CONDITIONINGS, class_encoder
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.sde import SDE, SDES
-from diffrep.core.spaces import SPACES, DataSpace
+from diffrep.core.spaces import SPACES, DataSpace, PrincipalSpace
 from diffrep.core.time_sampling import TIME_SAMPLINGS, Quantiles, SingleTime
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "encoder_factory",
     "noise_process",
     "read_out_times",
+    "read_shape",
     "score_network_factory",
     "shortest_distinct",
     "space_class",
@@ -40,6 +42,9 @@ NOISE_CONSTRAINTS: dict = {
         HasMethods("ppf"),
     ],
 }
+
+#: Larger images are averaged down to about this number of pixels.
+N_PIXELS = 48 * 48
 
 #: Of the training times, between which the clock of an encoder interpolates.
 N_QUANTILES = 64
@@ -60,15 +65,32 @@ def encoder_factory(encoder, time_conditioning, times, data_shape, n_classes):
     return partial(CONDITIONINGS[time_conditioning], BACKBONES[encoder], quantiles)
 
 
-def space_class(noise_space, score_network, data_shape):
-    """Return ``space(data_shape) -> nn.Module``, in which noise is added."""
-    if noise_space == "auto" and score_network == "mlp":
-        noise_space = "responses" if _is_image(data_shape) else "pca"
-    elif noise_space == "auto":
-        noise_space = "data"
-    if noise_space == "responses":
-        _need_image("noise_space", noise_space, data_shape, "'pca' or 'data'")
-    return SPACES[noise_space]
+def space_class(name, space, score_network, data_shape):
+    """Return ``space(data_shape) -> nn.Module``, for the parameter `name`."""
+    if space == "auto" and score_network == "mlp":
+        space = "features" if _is_image(data_shape) else "pca"
+    elif space == "auto":
+        space = "data"
+    if space == "features":
+        _need_image(name, space, data_shape, "'pca' or 'data'")
+    return SPACES[space]
+
+
+def read_shape(encoder, space, data_shape):
+    """Shape in which the networks are given rows of `data_shape`.
+
+    Images of more than N_PIXELS are averaged down for the encoder "conv", unless
+    their pixels are what is learned from.
+    """
+    is_read_whole = encoder not in {"auto", "conv"} or space in {
+        PrincipalSpace,
+        DataSpace,
+    }
+    if not _is_image(data_shape) or is_read_whole:
+        return data_shape
+    channels, *sides = data_shape
+    factor = max(1.0, math.sqrt(math.prod(sides) / N_PIXELS))
+    return (channels, *(max(1, round(side / factor)) for side in sides))
 
 
 def score_network_factory(score_network, space, data_shape):

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
 from numbers import Integral, Real
 
 import torch
 from sklearn.utils import gen_batches
-from sklearn.utils.validation import check_is_fitted
 
-from diffrep._base import BaseRepresentation
+from diffrep._base import BaseRepresentation, check_is_trained
 from diffrep._parts import (
     NOISE_CONSTRAINTS,
     noise_process,
@@ -31,6 +29,7 @@ from diffrep.core.models import EncoderModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork
 from diffrep.core.sde import VE
+from diffrep.core.spaces import SPACES
 from diffrep.core.time_sampling import Uniform
 
 __all__ = [
@@ -47,8 +46,10 @@ SCORE_BATCH = 256
 #: Of the shared parameters, those without meaning for an encoder that is not
 #: trained and for a method without an encoder, and the values that stand in.
 UNTRAINED = {
-    "max_epochs": 1,
-    "batch_size": 256,
+    "init": "random",
+    "augment": None,
+    "max_epochs": 0,
+    "batch_size": 128,
     "lr": 1.0,
     "early_stopping": False,
     "validation_fraction": 0.1,
@@ -73,11 +74,25 @@ class _BaseAutoencoder(_Baseline):
     _parameter_constraints: dict = {
         **BaseRepresentation._parameter_constraints,
         "reconstruction_loss": [StrOptions({"squared_error", "bce"})],
+        "target_space": [StrOptions(set(SPACES))],
     }
 
-    def __init__(self, n_components, *, reconstruction_loss, **shared):
+    def __init__(self, n_components, *, reconstruction_loss, target_space, **shared):
         super().__init__(n_components, **shared)
         self.reconstruction_loss = reconstruction_loss
+        self.target_space = target_space
+
+    def _reconstruction_arguments(self, data_shape):
+        if self.reconstruction_loss == "bce" and self.target_space != "data":
+            raise ValueError(
+                f"reconstruction_loss='bce' is for data, not for target_space="
+                f"{self.target_space!r}. Use target_space='data', or reconstruction_"
+                "loss='squared_error'."
+            )
+        return {
+            "cross_entropy": self.reconstruction_loss == "bce",
+            "space": space_class("target_space", self.target_space, "mlp", data_shape),
+        }
 
     def score(self, X, y=None):
         """How well rows are reconstructed from their codes; higher is better.
@@ -92,10 +107,10 @@ class _BaseAutoencoder(_Baseline):
         -------
         score : float
             Negated mean of the reconstruction loss over rows, coordinates and
-            the times of `t_grid_`: squared error on standardised data, or
-            cross-entropy in nats.
+            the times of `t_grid_`: squared error in `target_space`, of
+            standardised data, or cross-entropy in nats.
         """
-        check_is_fitted(self)
+        check_is_trained(self)
         X = check_rows(self, X, reset=False)
         rows, model = self._rows(X, self._class_numbers(X, y)), self.net_.module_
         times = torch.tensor(self._read_times(), dtype=torch.float32)
@@ -103,8 +118,9 @@ class _BaseAutoencoder(_Baseline):
         with torch.inference_mode(), self.net_.autocast():
             for batch in gen_batches(len(X), SCORE_BATCH):
                 x0, seen = rows[batch]
+                points = model.space(x0)
                 for z in model.curve(seen, times.to(x0.device)).unbind(1):
-                    total += float(model.reconstruction_error(x0, z).sum())
+                    total += float(model.reconstruction_error(points, z).sum())
         return -total / (len(X) * len(times))
 
 
@@ -122,6 +138,9 @@ class AutoencoderRepresentation(_BaseAutoencoder):
         Of standardised data, or the binary cross-entropy of data brought to
         [0, 1] by the smallest and largest value of each feature, or of each
         channel of images.
+    target_space : {"data", "pca", "features"}, default="data"
+        What is reconstructed; the spaces are those of the parameter `noise_space`
+        of :class:`diffrep.DiffusionRepresentation`.
 
     See Also
     --------
@@ -147,13 +166,14 @@ class AutoencoderRepresentation(_BaseAutoencoder):
         t_grid=None,
         image_shape=None,
         encoder="auto",
-        init="pca",
+        init="closed_form",
         time_conditioning="late",
         augment="auto",
         reconstruction_loss="squared_error",
+        target_space="data",
         max_epochs="auto",
-        batch_size=256,
-        lr=3e-3,
+        batch_size=128,
+        lr=2e-3,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -168,6 +188,7 @@ class AutoencoderRepresentation(_BaseAutoencoder):
         super().__init__(
             n_components,
             reconstruction_loss=reconstruction_loss,
+            target_space=target_space,
             t_grid=t_grid,
             image_shape=image_shape,
             encoder=encoder,
@@ -190,8 +211,7 @@ class AutoencoderRepresentation(_BaseAutoencoder):
         )
 
     def _model(self, data_shape):
-        cross_entropy = self.reconstruction_loss == "bce"
-        return AutoencoderModel, {"cross_entropy": cross_entropy}
+        return AutoencoderModel, self._reconstruction_arguments(data_shape)
 
 
 class VariationalAutoencoderRepresentation(_BaseAutoencoder):
@@ -207,6 +227,8 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
         Weight of ``KL(E(z | x0) || N(0, I))``; 1 makes the loss the negative
         evidence lower bound, of a decoder with unit variance if the
         reconstruction loss is the squared error.
+    target_space : {"data", "pca", "features"}, default="data"
+        What is reconstructed, as for :class:`AutoencoderRepresentation`.
 
     See Also
     --------
@@ -242,14 +264,15 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
         t_grid=None,
         image_shape=None,
         encoder="auto",
-        init="pca",
+        init="closed_form",
         time_conditioning="late",
         augment="auto",
         reconstruction_loss="squared_error",
+        target_space="data",
         kl_weight=0.1,
         max_epochs="auto",
-        batch_size=256,
-        lr=3e-3,
+        batch_size=128,
+        lr=2e-3,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -264,6 +287,7 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
         super().__init__(
             n_components,
             reconstruction_loss=reconstruction_loss,
+            target_space=target_space,
             t_grid=t_grid,
             image_shape=image_shape,
             encoder=encoder,
@@ -287,11 +311,10 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
         self.kl_weight = kl_weight
 
     def _model(self, data_shape):
-        cross_entropy = self.reconstruction_loss == "bce"
+        arguments = self._reconstruction_arguments(data_shape)
         # A Gaussian of unit variance has half the squared error in its exponent.
-        weight = self.kl_weight * (1 if cross_entropy else 2) / math.prod(data_shape)
-        arguments = {"cross_entropy": cross_entropy, "penalty_weight": weight}
-        return VariationalAutoencoderModel, arguments
+        weight = self.kl_weight * (1 if arguments["cross_entropy"] else 2)
+        return VariationalAutoencoderModel, {**arguments, "penalty_weight": weight}
 
 
 class SimCLRRepresentation(_Baseline):
@@ -346,13 +369,13 @@ class SimCLRRepresentation(_Baseline):
         t_grid=None,
         image_shape=None,
         encoder="auto",
-        init="pca",
+        init="closed_form",
         time_conditioning="late",
         augment="auto",
         temperature=0.2,
         max_epochs="auto",
         batch_size=256,
-        lr=3e-3,
+        lr=2e-3,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -399,15 +422,11 @@ class RandomEncoderRepresentation(_Baseline):
     ----------
     n_components : int, default=128
         Length of the code.
-    init : {"random", "pca"}, default="random"
-        Weights as drawn, or the start that other estimators are trained from,
-        its codes read as theirs are.
-    augment : str, callable or None, default="auto"
-        The views that ``init="pca"`` takes into account.
 
     See Also
     --------
-    diffrep.DiffusionRepresentation : All other parameters are described there.
+    diffrep.DiffusionRepresentation : All other parameters are described there;
+        with ``max_epochs=0`` it gives the codes of its start in closed form.
 
     Examples
     --------
@@ -432,9 +451,7 @@ class RandomEncoderRepresentation(_Baseline):
         t_grid=None,
         image_shape=None,
         encoder="auto",
-        init="random",
         time_conditioning="late",
-        augment="auto",
         device="auto",
         precision="float32",
         verbose=0,
@@ -445,9 +462,7 @@ class RandomEncoderRepresentation(_Baseline):
             t_grid=t_grid,
             image_shape=image_shape,
             encoder=encoder,
-            init=init,
             time_conditioning=time_conditioning,
-            augment=augment,
             device=device,
             precision=precision,
             verbose=verbose,
@@ -459,9 +474,7 @@ class RandomEncoderRepresentation(_Baseline):
         return EncoderModel, {}
 
     def _train(self, X, y, n_epochs, early_stopping=False, checkpoints=None):
-        self.net_.module_.eval()
-        if self.init == "pca":
-            self._fit_readout(X, y)
+        super()._train(X, y, n_epochs=0)
 
 
 class DenoiserFeatures(BaseRepresentation):
@@ -512,6 +525,10 @@ class DenoiserFeatures(BaseRepresentation):
             if name not in NO_ENCODER
         },
         "t_grid": [Interval(Integral, 1, None, closed="left"), "array-like"],
+        "max_epochs": [
+            StrOptions({"auto"}),
+            Interval(Integral, 1, None, closed="left"),
+        ],
         "layer": [Interval(Integral, -3, 2, closed="both")],
         **NOISE_CONSTRAINTS,
     }
@@ -527,8 +544,8 @@ class DenoiserFeatures(BaseRepresentation):
         sde="ve",
         time_sampling="log_normal",
         max_epochs="auto",
-        batch_size=256,
-        lr=3e-3,
+        batch_size=128,
+        lr=2e-3,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -571,7 +588,7 @@ class DenoiserFeatures(BaseRepresentation):
         return DenoiserModel, {
             "encoder": no_encoder,
             "layer": self.layer,
-            "space": space_class("auto", "mlp", data_shape),
+            "space": space_class("noise_space", "auto", "mlp", data_shape),
             "score_network": partial(MLPScoreNetwork, width=self.n_components),
             "sde": noise_process(self.sde),
             "preconditioning": EDM,

@@ -47,7 +47,7 @@ class DiffusionRepresentation(BaseDiffusion):
         callable ``(data_shape, n_outputs, time_conditioned)``
         gives an ``nn.Module`` of your own with forward ``(x)``, or ``(x, t)``
         if time-conditioned; see the developer guide.
-    init : {"pca", "random"}, default="pca"
+    init : {"closed_form", "random"}, default="closed_form"
         Start of the encoder. "pca" fits it to the data in closed form: filters
         are whitened patches, and the code holds the components of the first
         stage of the encoder, in a table the row itself, in which rows differ
@@ -58,13 +58,13 @@ class DiffusionRepresentation(BaseDiffusion):
         "unet" is for images. A callable ``(data_shape, n_components)`` gives
         an ``nn.Module`` of your own with forward ``(x_t, t, z)``, for x_t of
         the shape of `noise_space`.
-    noise_space : {"auto", "responses", "pca", "data"}, default="auto"
-        What noise is added to. "responses", for images: the principal
+    noise_space : {"auto", "features", "pca", "data"}, default="auto"
+        What noise is added to. "features", for images: the principal
         components of what small fixed filters, whitened patches, answer to an
         image, the first 512 or as many as there are pixels. "pca": the first
         128 principal components of the data. Both are whitened halfway.
         "data": the data themselves. "auto" is "data" unless
-        ``score_network="mlp"``; then it is "responses" for images, "pca" for
+        ``score_network="mlp"``; then it is "features" for images, "pca" for
         tables.
     time_conditioning : {"late", "full"}, default="late"
         How t enters the built-in encoders: "late" chooses among features of
@@ -104,10 +104,12 @@ class DiffusionRepresentation(BaseDiffusion):
         Weight of the mean squared error of a decoder of the code alone, which
         is trained besides the score network.
     max_epochs : int or "auto", default="auto"
-        "auto" trains about 800 steps, at least 10 and at most 500 epochs.
-    batch_size : int, default=256
+        "auto" trains about 1,000 steps, at least 2 and at most 500 epochs. 0 trains
+        nothing and gives the codes of the start in closed form; `sample`, `denoise`
+        and `score` then have no score network.
+    batch_size : int, default=128
         Largest number of rows in a training step.
-    lr : float, default=3e-3
+    lr : float, default=2e-3
         Largest learning rate of AdamW; linear warm-up, then cosine decay.
     early_stopping : bool, default=False
         Whether to hold out rows, stop when their loss no longer falls, and
@@ -192,7 +194,7 @@ class DiffusionRepresentation(BaseDiffusion):
         t_grid=None,
         image_shape=None,
         encoder="auto",
-        init="pca",
+        init="closed_form",
         score_network="mlp",
         noise_space="auto",
         time_conditioning="late",
@@ -205,8 +207,8 @@ class DiffusionRepresentation(BaseDiffusion):
         mixup=False,
         reconstruction_weight=0.0,
         max_epochs="auto",
-        batch_size=256,
-        lr=3e-3,
+        batch_size=128,
+        lr=2e-3,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,
@@ -312,7 +314,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
         t_grid=None,
         image_shape=None,
         encoder="auto",
-        init="pca",
+        init="closed_form",
         score_network="mlp",
         noise_space="auto",
         time_conditioning="late",
@@ -325,8 +327,8 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
         mixup=False,
         reconstruction_weight=0.0,
         max_epochs="auto",
-        batch_size=256,
-        lr=3e-3,
+        batch_size=128,
+        lr=2e-3,
         early_stopping=False,
         validation_fraction=0.1,
         n_iter_no_change=10,

@@ -291,7 +291,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     def _net(self, labelled, seed=0):
         """Net without weights, from parameters, representation and classes."""
         model = self.representation_.net_.module_
-        self._scaling = self._scaling_of(self.representation_)
+        self._scaling = self.representation_._scaling
         return SemiSupervisedNet(
             ClassifierModel,
             labelled=labelled,

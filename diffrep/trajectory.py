@@ -252,10 +252,11 @@ class TrajectoryClassifier(BaseCodeClassifier):
         """Set the untrained net."""
         self._built = self.get_params(deep=False)
         if self.fine_tune:
-            self._scaling = self._scaling_of(self.representation_)
+            self._scaling = self.representation_._scaling
         else:
             mean, scale = row_statistics(inputs, inputs.shape[1:])
-            self._scaling = mean, np.full_like(scale, scale.max()), inputs.shape[1:]
+            shape = inputs.shape[1:]
+            self._scaling = mean, np.full_like(scale, scale.max()), shape, shape
         self.net_ = self._net(seed).initialize()
         self._start(inputs)
 
@@ -305,13 +306,13 @@ class TrajectoryClassifier(BaseCodeClassifier):
             n_columns = len(self.t_grid_) * representation.net_.module_.n_components
         if self.fine_tune:
             expect(given and scaling is None, "scaling is that of representation_")
-            self._scaling = self._scaling_of(representation)
+            self._scaling = representation._scaling
         else:
             expect(isinstance(scaling, list) and len(scaling) == 2, "scaling is of two")
             for array in scaling:
                 check_numbers("scaling", array, (n_columns,))
             expect((scaling[1] > 0).all(), "scaling must be positive")
-            self._scaling = (*scaling, (n_columns,))
+            self._scaling = (*scaling, (n_columns,), (n_columns,))
         self._check_parameters(n_columns)
         if not given:
             self.t_grid_ = np.arange(self.n_times or 1)

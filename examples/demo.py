@@ -27,7 +27,7 @@ REPRESENTATIONS = {
     "raw pixels": FunctionTransformer(),
     "PCA": PCA(32),
     "random encoder": RandomEncoderRepresentation(**IMAGES),
-    "start, untrained": RandomEncoderRepresentation(**IMAGES, init="pca"),
+    "start, untrained": DiffusionRepresentation(**IMAGES, max_epochs=0),
     "DRL": DiffusionRepresentation(**IMAGES),
     "VDRL": VariationalDiffusionRepresentation(**IMAGES),
     "DRL, t_grid=4": DiffusionRepresentation(**IMAGES, t_grid=4),
@@ -43,7 +43,7 @@ def main():
 
     if arguments.quick:
         for representation in REPRESENTATIONS.values():
-            if "max_epochs" in representation.get_params():
+            if representation.get_params().get("max_epochs", 0) != 0:
                 representation.set_params(max_epochs=1)
 
     start = time.perf_counter()

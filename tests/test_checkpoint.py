@@ -257,7 +257,7 @@ def test_continued_fits(tmp_path):
 # It is to diverge, and test_divergence looks at the warning.
 @pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
 def test_the_same_path_after_it_diverged(tmp_path):
-    rep = AutoencoderRepresentation(**SMALL | {"lr": 10.0, "max_epochs": 6})
+    rep = AutoencoderRepresentation(**SMALL | {"lr": 5.0, "max_epochs": 6})
     n_steps = steps(lambda: rep.fit(X))
     assert n_steps > 6 * 4
     expected = fitted_bits(rep)
@@ -339,7 +339,7 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
     shutil.rmtree(second)
     shutil.copytree(first, second)
     codes = other.transform(X)
-    with pytest.raises(CheckpointError, match=r"lr was 0\.003, is 0\.01.*Delete"):
+    with pytest.raises(CheckpointError, match=r"lr was 0\.002, is 0\.01.*Delete"):
         other.fit(X)
     np.testing.assert_array_equal(other.transform(X), codes)
 

@@ -339,10 +339,10 @@ class Linear(nn.Module):
     def forward(self, x, t=None):
         return self.map(x if t is None else torch.cat([x, t[:, None]], dim=1))
 
-    def initialize(self, X, view, generator):
-        self.seen = view(X).shape
+    def initialize(self, rows):
+        self.seen = rows.views[0].shape
         with torch.no_grad():
-            self.map.weight.normal_(generator=generator)
+            self.map.weight.normal_(generator=rows.generator)
 
 
 class Bilinear(nn.Module):

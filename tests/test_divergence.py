@@ -76,7 +76,12 @@ class Poison(Callback):
 
 
 ROWS = Rows(
-    np.random.default_rng(0).normal(1, 1, (50, 2)), np.zeros(2), np.ones(2), (2,), "cpu"
+    np.random.default_rng(0).normal(1, 1, (50, 2)),
+    np.zeros(2),
+    np.ones(2),
+    (2,),
+    (2,),
+    "cpu",
 )
 N_STEPS = 7  # of an epoch
 

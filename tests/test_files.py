@@ -20,6 +20,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+import diffrep
 from benchmarks.reliability_files import (
     changed_bytes,
     changed_parts,
@@ -428,20 +429,20 @@ def test_tensors_that_do_not_fit(saved, path):
 def test_json_beyond_its_standard(saved, path):
     model, tensors, number = parsed(saved)
     for text, message in {
-        model.replace('"lr":0.003', '"lr":NaN'): "JSON has a NaN",
-        model.replace('"lr":0.003', '"lr":-Infinity'): "JSON has a -Infinity",
-        model.replace('"lr":0.003', '"lr":1e999'): "lr is inf",
-        model.replace('"lr":0.003', '"lr":0.003,"lr":0.1'): "a key twice",
-        model.replace('"lr":0.003', '"lr":' + "[" * 10**5 + "]" * 10**5): "Recursion",
-        model.replace('"lr":0.003', '"lr":' + "[" * 400 + "]" * 400): "Cannot load",
-        model.replace('"lr":0.003', '"lr":' + "9" * 5000): "Cannot load",
+        model.replace('"lr":0.002', '"lr":NaN'): "JSON has a NaN",
+        model.replace('"lr":0.002', '"lr":-Infinity'): "JSON has a -Infinity",
+        model.replace('"lr":0.002', '"lr":1e999'): "lr is inf",
+        model.replace('"lr":0.002', '"lr":0.002,"lr":0.1'): "a key twice",
+        model.replace('"lr":0.002', '"lr":' + "[" * 10**5 + "]" * 10**5): "Recursion",
+        model.replace('"lr":0.002', '"lr":' + "[" * 400 + "]" * 400): "Cannot load",
+        model.replace('"lr":0.002', '"lr":' + "9" * 5000): "Cannot load",
         model[:-1]: "Cannot load",
         "[]": "the model must be an object",
         "": "Cannot load",
     }.items():
         assert text != model
         refused(path, rebuilt(text, tensors, number), message)
-    header = saved[8:].replace(b'"diffrep_format":"1"', b'"diffrep_format":1  ', 1)
+    header = saved[8:].replace(b'"diffrep_format":"2"', b'"diffrep_format":2  ', 1)
     refused(path, saved[:8] + header, "Cannot load")
     twice = saved[8:].replace(b'"mean_":{', b'"scale_":{', 1)
     n = struct.unpack("<Q", saved[:8])[0] + 1
@@ -450,7 +451,10 @@ def test_json_beyond_its_standard(saved, path):
 
 def test_formats(saved, path):
     model, tensors, _ = parsed(saved)
-    refused(path, rebuilt(model, tensors, "2"), "format 2.*newer.*Update diffrep")
+    refused(path, rebuilt(model, tensors, "3"), "format 3.*newer.*Update diffrep")
+    older = model.replace(f'"{diffrep.__version__}"', '"0.1.0"')
+    assert older != model
+    refused(path, rebuilt(older, tensors, "1"), "format 1, written by diffrep 0.1.0")
     for number in ("0", "", "-1", "one", "1.0", "\u0661"):
         refused(path, rebuilt(model, tensors, number), "no model file of diffrep")
 
@@ -470,8 +474,8 @@ FIXTURES = sorted((Path(__file__).parent / "files").glob("*.safetensors.gz"))
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda p: p.name)
-def test_older_files_are_read(fixture, path):
-    """Written by `tests/files/write.py`, each when its format was the newest."""
+def test_files_written_before_are_read(fixture, path):
+    """Written by `tests/files/write.py`, when the format was new."""
     path.write_bytes(gzip.decompress(fixture.read_bytes()))
     codes = np.array(
         json.loads(fixture.with_suffix("").with_suffix(".json").read_text())
@@ -481,5 +485,5 @@ def test_older_files_are_read(fixture, path):
     np.testing.assert_allclose(found, codes, rtol=1e-5, atol=1e-6)
 
 
-def test_there_are_older_files():
+def test_there_are_files_written_before():
     assert len(FIXTURES) >= 3

@@ -24,7 +24,7 @@ ORDER = [
         "core.mutual_information",
     ],
     ["core.checkpoint", "core.layers"],
-    ["core.filters"],
+    ["core.banks"],
     [
         "core.spaces",
         "core.time_sampling",

@@ -30,7 +30,7 @@ def X():
 @pytest.fixture
 def short_blocks(monkeypatch):
     """Blocks of sixty rows."""
-    monkeypatch.setattr(_base, "N_START_ROWS", 60)
+    monkeypatch.setattr(_base, "N_BLOCK_ROWS", 60)
 
 
 @given(st.lists(st.integers(0, 7)), st.integers(1, 20), st.integers(1, 60))

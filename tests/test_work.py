@@ -36,7 +36,9 @@ def passes(call):
 def test_a_curve_costs_one_pass_of_the_backbone(X, t_grid):
     rep = DiffusionRepresentation(4, t_grid=t_grid, **REP).fit(X)
     n_blocks = -(-len(X) // BLOCK["cpu"])
-    assert passes(lambda: rep.transform(X)) == n_blocks * [BLOCK["cpu"]]
+    found = passes(lambda: rep.transform(X))
+    assert len(found) == n_blocks
+    assert len(X) <= sum(found) < len(X) + 32  # rows are padded to multiples of 32
 
 
 def test_full_conditioning_costs_a_pass_for_each_time(X):

@@ -21,27 +21,28 @@ from torch import Tensor
 __all__ = [
     "AUGMENTATIONS",
     "Chain",
-    "affine",
     "blur",
     "color_jitter",
     "corrupt_features",
     "crop",
     "cutout",
+    "deform",
     "flip",
     "gaussian_noise",
     "mixed",
 ]
 
 
-def affine(
+def deform(
     x: Tensor,
     generator: torch.Generator,
     rotation: float = 15.0,
     scale: float = 0.15,
     shear: float = 0.15,
-    shift: float = 0.1,
+    shift: float = 0.05,
+    bending: float = 0.04,
 ) -> Tensor:
-    """Small random affine maps of images.
+    """Small random affine maps of images, and smooth displacements on top.
 
     Parameters
     ----------
@@ -55,10 +56,18 @@ def affine(
         Largest shear.
     shift : float
         Largest shift, as a share of the side.
+    bending : float
+        Standard deviation of the displacements, as a share of the side: sums of
+        the 4 x 4 lowest cosines.
 
     Returns
     -------
     view : Tensor of shape (n, C, H, W)
+
+    References
+    ----------
+    Simard, Steinkraus and Platt, "Best Practices for Convolutional Neural
+    Networks Applied to Visual Document Analysis", 2003.
     """
     angle = _uniform(x, generator, math.radians(rotation))
     size = _uniform(x, generator, scale).exp()
@@ -67,7 +76,10 @@ def affine(
     theta[:, 0, 0], theta[:, 0, 1] = cos, _uniform(x, generator, shear) - sin
     theta[:, 1, 0], theta[:, 1, 1] = sin, cos
     theta[:, :, 2] = _uniform(x, generator, 2 * shift, 2)  # a side is 2 long
-    return _resampled(x, theta)
+    waves = torch.randn(len(x), 2, 4, 4, generator=generator, device=x.device)
+    along_rows, along_columns = (_cosines(n, 4, x.device) for n in x.shape[2:])
+    bent = 2 * bending * (along_rows @ waves @ along_columns.T)
+    return _resampled(x, theta, bent)
 
 
 def crop(
@@ -343,15 +355,30 @@ def _averages(weights, offsets, n_pixels):
     return torch.einsum("nk,ikj->nij", weights, F.one_hot(sources, n_pixels).float())
 
 
-def _resampled(x, theta):
-    """Images at the positions ``theta (x, y, 1)``; beyond the border, the border."""
-    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+def _cosines(n_pixels, n_waves, device):
+    """Cosines ``(n_pixels, n_waves)`` of unit mean square in each pixel, nearly."""
+    k = torch.arange(n_waves, device=device)
+    place = (torch.arange(n_pixels, device=device) + 0.5) / n_pixels
+    amplitudes = torch.where(k == 0, 1 / n_waves, 2 / n_waves).sqrt()
+    return amplitudes * torch.cos(math.pi * k * place[:, None])
+
+
+def _resampled(x, theta, displacement=0.0):
+    """Images at ``theta (x, y, 1) + displacement``; beyond the border, the border.
+
+    `theta` is of shape ``(n, 2, 3)``, `displacement` of shape ``(n, 2, H, W)``;
+    positions are from -1 to 1.
+    """
+    y, x_ = ((2 * torch.arange(n, device=x.device) + 1) / n - 1 for n in x.shape[2:])
+    a, b, shift = (part[:, :, None] for part in theta.unbind(2))
+    grid = (a * x_)[:, :, None] + (b * y + shift)[:, :, :, None] + displacement
+    grid = grid.permute(0, 2, 3, 1)
     return F.grid_sample(x, grid, padding_mode="border", align_corners=False)
 
 
 #: Names that the estimators accept for their parameter ``augment``.
 AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
-    "image": affine,
+    "image": deform,
     "photo": Chain(crop, flip, color_jitter, blur),
     "gaussian": gaussian_noise,
     "table": corrupt_features,

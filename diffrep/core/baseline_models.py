@@ -5,14 +5,18 @@ Except for that of the DDAE features, which is a score network without an encode
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from diffrep.core.closed_form import ViewedRows
 from diffrep.core.layers import Linear
 from diffrep.core.models import DiffusionModel, EncoderModel, draw_code, expect_shape
 from diffrep.core.objectives import contrastive_loss, squared_error
 from diffrep.core.score_networks import MLPDecoder
+from diffrep.core.spaces import DataSpace
 from diffrep.core.time_sampling import stratified
 
 __all__ = [
@@ -45,12 +49,16 @@ class AutoencoderModel(EncoderModel):
     def __init__(self, *, cross_entropy, **shared):
         super().__init__(**shared)
         self.cross_entropy = cross_entropy
-        self.decoder = MLPDecoder(self.n_components, self.data_shape)
+        self.decoder = MLPDecoder(self.n_components, self.space.shape)
         for name in ("low", "high"):
-            self.register_buffer(name, torch.zeros(self.data_shape))
+            self.register_buffer(name, torch.zeros(self.space.shape))
 
-    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
-        """Find the range of each feature, or of each channel of images."""
+    def initialize(self, rows: ViewedRows) -> None:
+        """Fit the space; find the range of each feature, or channel of images."""
+        super().initialize(rows)
+        if not self.cross_entropy:
+            return
+        X = rows.X
         alike = [0, *range(2, X.ndim)]
         self.low.copy_(X.amin(alike, keepdim=True)[0].expand_as(self.low))
         self.high.copy_(X.amax(alike, keepdim=True)[0].expand_as(self.high))
@@ -82,7 +90,8 @@ class VariationalAutoencoderModel(AutoencoderModel):
     Parameters
     ----------
     penalty_weight : float
-        Weight of ``KL(E || N(0, I))``, in nats, against the error per coordinate.
+        Weight of ``KL(E || N(0, I))``, in nats, against the error summed over the
+        coordinates.
     **rest
         Parameters of :class:`AutoencoderModel`.
     """
@@ -95,7 +104,7 @@ class VariationalAutoencoderModel(AutoencoderModel):
 
     def code(self, x, t, generator):
         z, kl = draw_code(self.outputs(x, t), generator)
-        return z, {"kl": self.penalty_weight * kl.mean()}
+        return z, {"kl": self.penalty_weight * kl.mean() / math.prod(self.space.shape)}
 
 
 class ContrastiveModel(EncoderModel):
@@ -159,6 +168,11 @@ class DenoiserModel(DiffusionModel):
     def __init__(self, *, layer, **rest):
         super().__init__(**rest)
         self.layer = layer
+
+    @property
+    def target_space(self):
+        """The data: targets are points of views, which `forward` draws."""
+        return DataSpace(self.data_shape)
 
     def forward(self, x0, seen, generator):
         """Losses of a batch of views of `seen`."""

@@ -1,35 +1,45 @@
-"""Starts that are fitted to the data in closed form: no gradient, no epoch."""
+"""What is fitted to the data in closed form: no gradient, no epoch."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cached_property
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
+    "ViewedRows",
+    "eigh",
+    "equal_variances",
     "in_blocks",
+    "kmeans_filters",
     "principal_components",
-    "rows_and_changes",
-    "stable_components",
-    "whitened_patches",
 ]
 
 #: Rows that a network is shown at a time.
-N_BLOCK = 500
+N_BLOCK = 128
 
 N_PATCHES = 20_000
+N_KMEANS_ITERATIONS = 10
 
 #: Added to the variance within views, relative to the mean variance of a
 #: feature: no direction counts as quite free of what views change.
 RIDGE = 0.3
 
 #: No component is made smaller than one of this ratio.
-SMALLEST_RATIO = 1e-4
+SMALLEST_RATIO = 1e-2
 
-#: Directions are sought among this many principal components.
-N_SOUGHT = 1024
+#: Added too, for features that do not vary at all; where they do, their mean
+#: variance is about 1.
+FAINT = 1e-4
+
+#: Directions are sought among this many principal components: as many as an
+#: image bank has features.
+N_SOUGHT = 1280
 
 #: Added to the variance of a patch, and to the variances of the principal
 #: components of patches relative to their mean, before dividing by them.
@@ -41,20 +51,18 @@ LEAST_VARIANCE = 1e-12
 
 @torch.no_grad()
 def principal_components(
-    X: Tensor, n_components: int, generator: torch.Generator, n_iter: int = 4
+    X: Tensor, n_components: int, n_iter: int = 4
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean of rows, and the directions in which they vary most.
 
-    By subspace iteration from a random start of twice the size, exactly if that
-    is no less than the number of features, or of rows.
+    By subspace iteration from a fixed random start of twice the size, exactly if
+    that is no less than the number of features, or of rows.
 
     Parameters
     ----------
     X : Tensor of shape (n, n_features)
     n_components : int
         Number of components, at most n_features of which exist.
-    generator : torch.Generator
-        Source of the start.
     n_iter : int
         Number of iterations.
 
@@ -77,11 +85,12 @@ def principal_components(
     size = min(n_features, 2 * n_components)
     Q, reduced = torch.eye(n_features, device=X.device), X
     if size < n_features:
-        Q = torch.randn(n_features, size, generator=generator, device=X.device)
+        fixed = torch.Generator(X.device).manual_seed(0)
+        Q = torch.randn(n_features, size, generator=fixed, device=X.device)
         for _ in range(n_iter):
             Q, _ = torch.linalg.qr(X.T @ (X @ Q))
         reduced = X @ Q
-    variances, V = torch.linalg.eigh(reduced.T @ reduced / len(X))
+    variances, V = eigh(reduced.T @ reduced / len(X))
     k = min(n_components, n_features)
     directions = _signed((Q @ V[:, -k:]).flip(1))
     return mean, variances[-k:].flip(0).clamp(min=0), directions
@@ -93,84 +102,170 @@ def in_blocks(network, X: Tensor) -> Tensor:
     return torch.cat([network(block) for block in X.split(N_BLOCK)])
 
 
-@torch.no_grad()
-def rows_and_changes(network, X: Tensor, view) -> tuple[Tensor, Tensor]:
-    """Return what a network makes of rows, and how two views of a row differ in it.
+class ViewedRows:
+    """Rows, and two views of each, which closed forms are fitted to.
 
     Parameters
     ----------
-    network : callable
-        From rows ``(n, ...)`` to features ``(m, width)``.
     X : Tensor of shape (n, ...)
-    view : callable
-        ``view(X)`` draws a view of every row.
-
-    Returns
-    -------
-    rows, changes : Tensor of shape (m, width)
-        As :func:`stable_components` takes them.
+        Rows.
+    views : callable
+        Gives two tensors like `X`, or none for rows without views. It is called
+        when they are needed, once.
+    generator : torch.Generator
+        Source of what else is random in a closed form.
     """
-    rows, first, second = (in_blocks(network, seen) for seen in (X, view(X), view(X)))
-    return rows, (first - second) / math.sqrt(2)
+
+    def __init__(self, X: Tensor, views, generator: torch.Generator):
+        self.X = X
+        self._views = views
+        self.generator = generator
+        self._banks: list = []
+
+    @classmethod
+    def drawn(cls, X: Tensor, augment, generator: torch.Generator) -> ViewedRows:
+        """Rows with views that ``augment(X, generator)`` draws, if it is not None."""
+
+        def views():
+            return [augment(X, generator) for _ in range(2)] if augment else []
+
+        return cls(X, views, generator)
+
+    @cached_property
+    def views(self) -> list[Tensor]:
+        """Two views of every row, or none."""
+        return self._views()
+
+    @property
+    def changes(self) -> Tensor:
+        """Differences of two views of a row, divided by the square root of 2."""
+        if not self.views:
+            return self.X.new_zeros(1, *self.X.shape[1:])
+        first, second = self.views
+        return (first - second) / math.sqrt(2)
+
+    def through(self, network) -> ViewedRows:
+        """Rows and views as `network` maps them, ``(n, ...)`` to ``(m, width)``."""
+
+        def views():
+            return [in_blocks(network, view) for view in self.views]
+
+        return ViewedRows(in_blocks(network, self.X), views, self.generator)
+
+    def fit(self, bank) -> ViewedRows:
+        """Fit a bank to the rows; return its features.
+
+        Of banks of one class the first is fitted, the others copy it: encoder
+        and noise space start from the same features.
+        """
+        for fitted, features in self._banks:
+            if type(fitted) is type(bank):
+                bank.load_state_dict(fitted.state_dict())
+                return features
+        features = bank.initialize(self)
+        self._banks.append((bank, features))
+        return features
+
+    def stable_components(self, n_components: int) -> tuple[Tensor, Tensor]:
+        """Linear maps in which rows differ most, and the views of a row least.
+
+        The directions v of largest ratio ``v' T v / v' (W + r I) v`` of the
+        covariance T of rows to the covariance W of what views change; a PCA if
+        they change nothing. The larger its ratio, the larger a component: its
+        standard deviation is the ratio to the power 3/4.
+
+        Parameters
+        ----------
+        n_components : int
+            Number of components, at most n_features of which exist.
+
+        Returns
+        -------
+        mean : Tensor of shape (n_features,)
+        maps : Tensor of shape (n_features, k)
+            Components are ``(x - mean) @ maps``, the first of largest ratio,
+            their mean variance 1; ``k <= n_components``.
+
+        References
+        ----------
+        Fisher's discriminant analysis with every row as a class of its views.
+        """
+        mean, directions, ratios = self._fisher
+        directions, ratios = directions[:, :n_components], ratios[:n_components]
+        size = ratios.pow(1.5).mean().clamp(min=1e-12).sqrt()
+        return mean, directions * (ratios**0.25 / size)
+
+    @cached_property
+    @torch.no_grad()
+    def _fisher(self):
+        """Mean, Fisher directions of unit variance within views, and their ratios."""
+        X, changes = self.X, self.changes
+        mean, principal = X.mean(0), None
+        X = X - mean
+        if X.shape[1] > N_SOUGHT:
+            _, _, principal = principal_components(X, N_SOUGHT, n_iter=2)
+            X, changes = X @ principal, changes @ principal
+        total = X.T @ X / len(X)
+        within = changes.T @ changes / len(changes)
+        ridge = RIDGE * total.diagonal().mean()
+        rounding = 1e-4 * within.diagonal().mean()  # keeps it positive definite
+        within.diagonal().add_(ridge + rounding + FAINT)
+        # With within = L L', they are those of L^-1 total L'^-1, through L'^-1.
+        L = torch.linalg.cholesky(within)
+        half = torch.linalg.solve_triangular(L, total, upper=False)
+        between = torch.linalg.solve_triangular(L, half.T, upper=False)
+        ratios, Q = eigh(between)
+        ratios = ratios.flip(0).clamp(min=SMALLEST_RATIO)
+        directions = torch.linalg.solve_triangular(L.T, Q.flip(1), upper=True)
+        if principal is not None:
+            directions = principal @ directions
+        return mean, _signed(directions), ratios
 
 
-@torch.no_grad()
-def stable_components(
-    X: Tensor, changes: Tensor, n_components: int, generator: torch.Generator
-) -> tuple[Tensor, Tensor]:
-    """Linear maps in which rows differ most, and the views of a row least.
+def equal_variances(variances: Tensor) -> Tensor:
+    """Rotation after which uncorrelated components all have the same variance.
 
-    The directions v of largest ratio ``v' T v / v' (W + r I) v`` of the
-    covariance T of rows to the covariance W of what views change; a PCA if
-    they change nothing. The larger its ratio, the larger a component: its
-    standard deviation is the ratio to the power 3/4.
+    A cosine transform spreads every component over all columns; then one plane
+    rotation per column makes its variance the mean.
 
     Parameters
     ----------
-    X : Tensor of shape (n, n_features)
-    changes : Tensor of shape (m, n_features)
-        Differences of two views of a row, divided by the square root of 2.
-    n_components : int
-        Number of components, at most n_features of which exist.
-    generator : torch.Generator
+    variances : Tensor of shape (k,)
+        Of the components.
 
     Returns
     -------
-    mean : Tensor of shape (n_features,)
-    maps : Tensor of shape (n_features, k)
-        Components are ``(x - mean) @ maps``, the first of largest ratio, their
-        mean variance 1; ``k <= n_components``.
+    rotation : Tensor of shape (k, k)
+        Orthogonal; the rows of ``components @ rotation`` are as far apart as
+        those of the components.
 
     References
     ----------
-    Fisher's discriminant analysis with every row as a class of its views.
+    Bendel and Mickey, "Population Correlation Matrices for Sampling
+    Experiments", 1978.
     """
-    n_sought = max(N_SOUGHT, n_components)
-    mean, directions = X.mean(0), torch.eye(X.shape[1], device=X.device)
-    if X.shape[1] > n_sought:
-        _, _, directions = principal_components(X, n_sought, generator, n_iter=2)
-    reduced, changes = (X - mean) @ directions, changes @ directions
-    total = reduced.T @ reduced / len(reduced)
-    within = changes.T @ changes / len(changes)
-    ridge = RIDGE * total.diagonal().mean()
-    rounding = 1e-4 * within.diagonal().mean() + 1e-12  # keeps it positive definite
-    within.diagonal().add_(ridge + rounding)
-    # With within = L L', the directions are those of L^-1 total L'^-1, through L'^-1.
-    L = torch.linalg.cholesky(within)
-    half = torch.linalg.solve_triangular(L, total, upper=False)
-    ratios, Q = torch.linalg.eigh(torch.linalg.solve_triangular(L, half.T, upper=False))
-    ratios, Q = ratios.flip(0)[:n_components], Q.flip(1)[:, :n_components]
-    maps = directions @ torch.linalg.solve_triangular(L.T, Q, upper=True)
-    ratios = ratios.clamp(min=SMALLEST_RATIO)
-    size = ratios.pow(1.5).mean().clamp(min=1e-12).sqrt()
-    return mean, _signed(maps * (ratios**0.25 / size))
+    v = variances.cpu().double().numpy()
+    n, mean = len(v), v.mean()
+    Q = np.cos(math.pi * np.outer(2 * np.arange(n) + 1, np.arange(n)) / (2 * n))
+    Q /= np.linalg.norm(Q, axis=0)
+    for i in range(n - 1):
+        excess = v @ Q[:, i:] ** 2 - mean
+        j = i + int(np.argmax(-np.sign(excess[0]) * excess))
+        a, b, c = excess[j - i], v @ (Q[:, i] * Q[:, j]), excess[0]
+        if a * c >= 0:  # nothing but rounding is left
+            continue
+        # Column i becomes (q_i + t q_j) / sqrt(1 + t^2), of variance `mean`.
+        t = (math.copysign(math.sqrt(b * b - a * c), b) - b) / a
+        cos, sin = 1 / math.hypot(1, t), t / math.hypot(1, t)
+        Q[:, [i, j]] = Q[:, [i, j]] @ np.array([[cos, -sin], [sin, cos]])
+    return torch.from_numpy(Q).to(variances)
 
 
 @torch.no_grad()
-def whitened_patches(
+def kmeans_filters(
     X: Tensor, n_filters: int, size: Sequence[int], generator: torch.Generator
 ) -> Tensor:
-    """Draw filters: random patches of the images, whitened.
+    """Fit filters: centres of whitened patches of the images, on the unit sphere.
 
     Parameters
     ----------
@@ -186,17 +281,16 @@ def whitened_patches(
     Returns
     -------
     filters : Tensor of shape (n_filters, C, height, width)
-        With zero mean. A filter answers to what its patch is like after
+        With zero mean. A filter responds to patches near its centre after
         patches are centred, brought to one contrast and made white.
 
     References
     ----------
-    Coates and Ng, "The Importance of Encoding Versus Training with Sparse
-    Coding and Vector Quantization", 2011.
+    Coates and Ng, "Learning Feature Representations with K-means", 2012.
     """
 
-    def draw(high):
-        return torch.randint(high, (N_PATCHES,), generator=generator, device=X.device)
+    def draw(high, n=N_PATCHES):
+        return torch.randint(high, (n,), generator=generator, device=X.device)
 
     height, width = size
     patches = X.unfold(2, height, 1).unfold(3, width, 1)
@@ -206,14 +300,31 @@ def whitened_patches(
     correction = min(1, patches.shape[1] - 1)  # a patch may be a single value
     contrast = patches.var(1, keepdim=True, correction=correction)
     patches = patches / (contrast + PATCH_VARIANCE).sqrt()
-    centred = patches - patches.mean(0)
-    variances, V = torch.linalg.eigh(centred.T @ centred / N_PATCHES)
+    patches = patches - patches.mean(0)
+    variances, V = eigh(patches.T @ patches / N_PATCHES)
     variances = variances.clamp(min=LEAST_VARIANCE)
     whiten = V / (variances + variances.mean()).sqrt() @ V.T
-    filters = centred[:n_filters] @ whiten
-    filters = filters / filters.norm(dim=1, keepdim=True).clamp(min=1e-6) @ whiten
+    white = patches @ whiten
+    centres = F.normalize(white[:n_filters])
+    for _ in range(N_KMEANS_ITERATIONS):
+        nearest = F.one_hot((white @ centres.T).argmax(1), n_filters).to(white)
+        sums, others = nearest.T @ white, white[draw(N_PATCHES, n_filters)]
+        empty = nearest.sum(0)[:, None] == 0
+        centres = F.normalize(torch.where(empty, others, sums))
+    filters = centres @ whiten
     filters = filters - filters.mean(1, keepdim=True)
     return filters.view(n_filters, channels, height, width)
+
+
+def eigh(A: Tensor) -> tuple[Tensor, Tensor]:
+    """Eigenvalues, in rising order, and eigenvectors of a covariance `A`.
+
+    LAPACK may not converge on a matrix of low rank in float32, but does if its
+    eigenvalues are moved away from 0.
+    """
+    shift = A.diagonal().mean()
+    values, vectors = torch.linalg.eigh(A + shift * torch.eye(len(A)).to(A))
+    return values - shift, vectors
 
 
 def _signed(columns):

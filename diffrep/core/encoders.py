@@ -7,9 +7,10 @@ one is called with t of shape ``(n,)`` as well. Two things are optional:
 ``trunk(x)`` and ``head(h, t)``
     split ``forward(x, t)`` so that the part free of t is computed once for a
     whole curve of codes; ``head`` also takes a t of shape ``(1,)``.
-``initialize(X, view, generator)``
-    fits the start of the network to rows X of the training data and to what
-    ``view(X)`` draws, which is what the encoder is shown of them in training.
+``initialize(rows)``
+    fits the start of the network to rows ``rows.X`` of the training data and to
+    ``rows.views``, what the encoder is shown of them in training; see
+    :class:`diffrep.core.closed_form.ViewedRows`.
 
 The encoders here are a *backbone*, which turns rows into features of several
 stages, and a way of conditioning on t: :class:`LateEncoder` or
@@ -26,8 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import rows_and_changes
-from diffrep.core.filters import FilterBank
+from diffrep.core.banks import ImageBank
+from diffrep.core.closed_form import ViewedRows
 from diffrep.core.layers import (
     Clock,
     Conv2d,
@@ -55,7 +56,7 @@ CONDITION_WIDTH = 64
 
 
 class _BackboneEncoder(nn.Module):
-    """What the two ways of conditioning share: the start from data.
+    """What the two ways of conditioning share: the start in closed form.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ class _BackboneEncoder(nn.Module):
         ``backbone(data_shape, condition_width)`` gives a module with
         ``stage_widths`` that maps rows ``(n, *data_shape)``, and a condition
         ``(n, condition_width)`` if that is not 0, to a list of features
-        ``(n, width)``.
+        ``(n, width)``. Its method ``initialize(rows)`` fits it to the data, as
+        far as it can be, and returns the first stage of the rows.
     quantiles : Tensor of shape (n_quantiles,)
         Of the training times, for the :class:`Clock`.
     data_shape : tuple of int
@@ -77,26 +79,10 @@ class _BackboneEncoder(nn.Module):
     backbone: Any
     head: CurveHead
 
-    def first_stage(self, x: Tensor) -> Tensor:
-        """First stage of the backbone, which is free of t."""
-        return self.backbone(x)[0]
-
     @torch.no_grad()
-    def initialize(self, X: Tensor, view, generator: torch.Generator) -> None:
-        """Fit the filters, if any, and the first read-out of the head.
-
-        Parameters
-        ----------
-        X : Tensor of shape (n, *data_shape)
-            Rows of the training data.
-        view : callable
-            ``view(X)`` draws what the encoder is shown of `X` in training.
-        generator : torch.Generator
-        """
-        if hasattr(self.backbone, "initialize"):
-            self.backbone.initialize(X, generator)
-        stage, changes = rows_and_changes(self.first_stage, X, view)
-        self.head.initialize(stage, changes, generator)
+    def initialize(self, rows: ViewedRows) -> None:
+        """Fit the backbone and the read-out of its first stage to rows."""
+        self.head.initialize(self.backbone.initialize(rows))
 
 
 class LateEncoder(_BackboneEncoder):
@@ -136,11 +122,6 @@ class FullEncoder(_BackboneEncoder):
         condition = None if self.time is None else F.silu(self.time(t))
         return self.head(self.head.basis(self.backbone(x, condition)))
 
-    def first_stage(self, x: Tensor) -> Tensor:
-        if self.time is None:
-            return super().first_stage(x)
-        return self.backbone(x, x.new_zeros(len(x), CONDITION_WIDTH))[0]
-
 
 class MLPBackbone(nn.Module):
     """Residual MLP; its stages are the row itself and each hidden state."""
@@ -164,36 +145,45 @@ class MLPBackbone(nn.Module):
             stages.append(F.silu(norm(h)))
         return stages
 
+    def initialize(self, rows: ViewedRows) -> ViewedRows:
+        """Return the first stage, the rows as they are: nothing is fitted."""
+        return rows.through(lambda x: x.flatten(1))
+
 
 class ConvBackbone(nn.Module):
-    """Pooled responses to small filters, then a residual MLP.
+    """An :class:`ImageBank` that is trained on; its only stage are the features.
 
     One layer of convolutions is most of what a few minutes on a CPU can learn
-    from small images, if its filters begin as whitened patches of the data.
-    The stages are the responses and the hidden states of the MLP.
+    from small images, if its filters begin as fitted to patches of the data.
 
     Parameters
     ----------
     image_shape : tuple (channels, height, width)
     condition_width : int
-        Width of the condition, 0 for none, which enters the MLP.
+        Width of the condition, 0 for none, which scales and shifts the first
+        stage of the bank.
     """
 
     def __init__(self, image_shape, condition_width=0):
         super().__init__()
-        self.filters = FilterBank(image_shape)
-        width = default_width(math.prod(image_shape))
-        self.mlp = MLPBackbone(
-            (self.filters.width,), condition_width, width, n_blocks=1
-        )
-        self.stage_widths = self.mlp.stage_widths
+        self.bank = ImageBank(image_shape)
+        if condition_width:
+            self.modulation = Linear(condition_width, 2 * self.bank.n_components)
+        self.stage_widths = [self.bank.width]
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        return self.mlp(self.filters(x), condition)
+        if condition is None:
+            return [self.bank(x)]
+        h = self.bank.normalized_components(self.bank.filters(x))
+        scale, shift = self.modulation(condition).chunk(2, dim=1)
+        return [self.bank.features(h * (1 + scale) + shift)]
 
-    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
-        """Let the filters be whitened patches of images X."""
-        self.filters.initialize(X, generator)
+    def initialize(self, rows: ViewedRows) -> ViewedRows:
+        """Fit the bank to images; return their features without a condition."""
+        if hasattr(self, "modulation"):
+            for parameter in self.modulation.parameters():
+                parameter.zero_()
+        return rows.fit(self.bank)
 
 
 class WideResNetBackbone(nn.Module):
@@ -235,12 +225,18 @@ class WideResNetBackbone(nn.Module):
         self.stage_widths = widths
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        h, stages = self.stem(x), []
+        return list(self._stages(x, condition))
+
+    def _stages(self, x, condition=None):
+        h = self.stem(x)
         for i, norm in enumerate(self.norms):
             for block in self.blocks[i * self.n_blocks : (i + 1) * self.n_blocks]:
                 h = block(h, condition)
-            stages.append(F.silu(norm(h)).mean((2, 3)))
-        return stages
+            yield F.silu(norm(h)).mean((2, 3))
+
+    def initialize(self, rows: ViewedRows) -> ViewedRows:
+        """Return the first stage without a condition: nothing is fitted."""
+        return rows.through(lambda x: next(self._stages(x)))
 
 
 class ClassBackbone(nn.Module):
@@ -256,6 +252,10 @@ class ClassBackbone(nn.Module):
 
     def forward(self, y: Tensor, condition: Tensor | None = None) -> list[Tensor]:
         return [F.one_hot(y, self.n_classes).float()]
+
+    def initialize(self, rows: ViewedRows) -> ViewedRows:
+        """Return the only stage: nothing is fitted."""
+        return rows.through(lambda y: self(y)[0])
 
 
 def class_encoder(n_classes, quantiles, data_shape, n_outputs, time_conditioned):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diffrep.core.rows import CLIP
+from diffrep.core.rows import CLIP, averaged
 
 __all__ = ["CodeGraph", "export_onnx"]
 
@@ -17,6 +17,8 @@ class CodeGraph(nn.Module):
     ----------
     model : EncoderModel
     mean, scale : ndarray of shape (n_features,)
+    given_shape : tuple of int
+        Shape of one row, which is averaged to that of the model.
     times : Tensor of shape (T,)
         For a static code any one time.
     """
@@ -25,9 +27,10 @@ class CodeGraph(nn.Module):
     scale: Tensor
     times: Tensor
 
-    def __init__(self, model, mean, scale, times):
+    def __init__(self, model, mean, scale, given_shape, times):
         super().__init__()
         self.model = model
+        self.given_shape = given_shape
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
         self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
         self.register_buffer("times", times)
@@ -35,7 +38,9 @@ class CodeGraph(nn.Module):
     def forward(self, X: Tensor) -> Tensor:
         """Codes ``(n, T * n_components)`` of rows ``(n, n_features)``."""
         x = ((X - self.mean) / self.scale).clamp(-CLIP, CLIP)
-        x = x.view(-1, *self.model.data_shape)
+        x = x.view(-1, *self.given_shape)
+        if self.given_shape != self.model.data_shape:
+            x = averaged(x, self.model.data_shape[1:])
         return self.model.read(self.model.curve(x, self.times)).flatten(1)
 
 

@@ -8,12 +8,13 @@ building a network neither reads nor moves torch's global generator.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import stable_components
+from diffrep.core.closed_form import ViewedRows
 
 __all__ = [
     "Conv2d",
@@ -25,6 +26,7 @@ __all__ = [
     "default_width",
     "draw_weights",
     "linear",
+    "set_components",
 ]
 
 #: Matrix kernels with fewer outputs than this round a row by its place.
@@ -76,6 +78,22 @@ def draw_weights(network: nn.Module, generator: torch.Generator) -> None:
             layer.weight.uniform_(-bound, bound, generator=generator)
             if layer.bias is not None:
                 layer.bias.uniform_(-bound, bound, generator=generator)
+
+
+@torch.no_grad()
+def set_components(layer: Any, mean: Tensor, maps: Tensor) -> None:
+    """Let a linear layer give ``(x - mean) @ maps``, and zeros if there are more.
+
+    Parameters
+    ----------
+    layer : nn.Linear
+        From n_features to n_outputs.
+    mean : Tensor of shape (n_features,)
+    maps : Tensor of shape (n_features, k)
+        ``k <= n_outputs``.
+    """
+    layer.weight.zero_()[: maps.shape[1]] = maps.T
+    layer.bias.copy_(-layer.weight @ mean)
 
 
 def default_width(n_features: int) -> int:
@@ -220,7 +238,7 @@ class CurveHead(nn.Module):
             self.gate = Linear(n_waves, self.shape[1] * n_outputs)
 
     @torch.no_grad()
-    def initialize(self, stage: Tensor, changes: Tensor, generator) -> None:
+    def initialize(self, stage: ViewedRows) -> None:
         """Start as the components of the first stage that views change least.
 
         A curve starts as a cosine series whose constant term are the first
@@ -230,23 +248,19 @@ class CurveHead(nn.Module):
 
         Parameters
         ----------
-        stage : Tensor of shape (n, width)
+        stage : ViewedRows of shape (n, width)
             First stage of some rows.
-        changes : Tensor of shape (m, width)
-            Differences of the stages of two views, divided by the root of 2.
-        generator : torch.Generator
         """
         for readout in self.readouts.parameters():
             readout.zero_()
-        weight, bias = self.readouts[0].parameters()
-        mean, maps = stable_components(stage, changes, len(bias), generator)
-        weight[: maps.shape[1]] = maps.T
-        bias.copy_(-weight @ mean)
+        n_basis_outputs = self.n_basis * self.shape[-1]
+        first = self.readouts[0]
+        set_components(first, *stage.stable_components(n_basis_outputs))
         if self.clock is not None:
-            series = torch.eye(self.n_basis, 1 + self.n_waves, device=bias.device)
+            series = torch.eye(self.n_basis, 1 + self.n_waves, device=stage.X.device)
             series = series.repeat_interleave(self.shape[-1], 0)
-            self.gate.bias[: len(bias)] = series[:, 0]
-            self.gate.weight[: len(bias)] = series[:, 1:]
+            self.gate.bias[:n_basis_outputs] = series[:, 0]
+            self.gate.weight[:n_basis_outputs] = series[:, 1:]
 
     def basis(self, stages: list[Tensor]) -> Tensor:
         """Basis codes ``(n, n_stages * n_basis, n_outputs)``."""

@@ -8,10 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from diffrep.core.augment import mixed
-from diffrep.core.closed_form import rows_and_changes, stable_components
+from diffrep.core.closed_form import (
+    ViewedRows,
+    equal_variances,
+    principal_components,
+)
 from diffrep.core.layers import linear
 from diffrep.core.objectives import kl_divergence, l1_norm, squared_error
 from diffrep.core.score_networks import MLPDecoder
+from diffrep.core.spaces import DataSpace
 from diffrep.core.time_sampling import stratified
 
 __all__ = [
@@ -25,6 +30,10 @@ __all__ = [
 
 #: Times at which codes that depend on t are looked at to fit how they are read.
 N_READOUT_TIMES = 8
+
+#: Stable components are fitted to codes, then to the components that were found:
+#: the second time faint ones get smaller still, which helps where labels are few.
+N_READOUT_FITS = 2
 
 
 class EncoderModel(nn.Module):
@@ -44,6 +53,8 @@ class EncoderModel(nn.Module):
         Density of the training times.
     augment : callable or None
         ``augment(x, generator)``, the view that the encoder is shown.
+    space : callable
+        ``space(data_shape)``, whose points the model learns from.
     """
 
     outputs_per_component = 1
@@ -51,10 +62,18 @@ class EncoderModel(nn.Module):
     code_maps: Tensor
 
     def __init__(
-        self, data_shape, n_components, encoder, time_conditioned, times, augment
+        self,
+        data_shape,
+        n_components,
+        encoder,
+        time_conditioned,
+        times,
+        augment,
+        space=DataSpace,
     ):
         super().__init__()
         self.data_shape = tuple(data_shape)
+        self.space = space(self.data_shape)
         self.n_components = n_components
         self.time_conditioned = time_conditioned
         n_outputs = self.outputs_per_component * n_components
@@ -64,8 +83,14 @@ class EncoderModel(nn.Module):
         self.register_buffer("code_mean", torch.zeros(n_components))
         self.register_buffer("code_maps", torch.eye(n_components))
 
-    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
-        """Fit what is fixed before training, if anything, to rows `X`."""
+    def initialize(self, rows: ViewedRows) -> None:
+        """Fit what is fixed before training to rows."""
+        self.space.initialize(rows)
+
+    @property
+    def target_space(self) -> nn.Module:
+        """Space whose points `forward` is given as x0."""
+        return self.space
 
     def view(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return what the encoder is shown of `x` in training."""
@@ -90,23 +115,30 @@ class EncoderModel(nn.Module):
         return torch.stack(codes, dim=1)[:, :, : self.n_components]
 
     @torch.no_grad()
-    def fit_readout(self, x: Tensor, generator: torch.Generator) -> None:
+    def fit_readout(self, rows: ViewedRows) -> None:
         """Fit how codes are read: what views of one row change counts for less.
 
         Training is indifferent to a linear map of the codes, but neighbours and
-        classifiers on few labels are not. The mean variance of the codes stays
-        what training made it, so that a dead code can be told from a live one.
+        classifiers on few labels are not. Columns get one variance, so that it
+        makes no difference whether a learner scales them. The mean variance of
+        the codes stays what training made it, so that a dead code can be told
+        from a live one. Without views codes are rotated only.
         """
-        u = (torch.arange(N_READOUT_TIMES, device=x.device) + 0.5) / N_READOUT_TIMES
-        times = self.times.ppf(u)
-        z, changes = rows_and_changes(
-            lambda rows: self.curve(rows, times).flatten(0, 1),
-            x,
-            lambda rows: self.view(rows, generator),
-        )
-        mean, maps = stable_components(z, changes, self.n_components, generator)
+        u = torch.arange(N_READOUT_TIMES, device=rows.X.device) + 0.5
+        times = self.times.ppf(u / N_READOUT_TIMES)
+        z = rows.through(lambda x: self.curve(x, times).flatten(0, 1))
+        if z.views:
+            mean, size = z.X.mean(0), z.X.var(0, correction=0).mean().sqrt()
+            maps = torch.eye(self.n_components).to(z.X) / size.clamp(min=1e-6)
+            for _ in range(N_READOUT_FITS):
+                found = z.through(lambda x: (x - mean) @ maps)  # noqa: B023
+                maps = maps @ found.stable_components(self.n_components)[1]
+            maps = maps * size
+        else:
+            mean, _, maps = principal_components(z.X, self.n_components)
+        variances = ((z.X - mean) @ maps).var(0, correction=0)
         self.code_mean.copy_(mean)
-        self.code_maps.copy_(maps * z.var(0, correction=0).mean().sqrt())
+        self.code_maps.copy_(maps @ equal_variances(variances))
 
     def read(self, z: Tensor) -> Tensor:
         """Codes as they are given out, of codes ``(..., n_components)`` as trained."""
@@ -143,8 +175,6 @@ class DiffusionModel(EncoderModel):
 
     Parameters
     ----------
-    space : callable
-        ``space(data_shape)``, where noise is added; x0 and x_t are points of it.
     score_network : callable
         ``score_network(shape, n_components)``, for points of this shape.
     sde, preconditioning
@@ -166,7 +196,6 @@ class DiffusionModel(EncoderModel):
     def __init__(
         self,
         *,
-        space,
         score_network,
         sde,
         preconditioning,
@@ -177,7 +206,6 @@ class DiffusionModel(EncoderModel):
         **shared,
     ):
         super().__init__(**shared)
-        self.space = space(self.data_shape)
         self.score_network = score_network(self.space.shape, self.n_components)
         self.null_code = nn.Parameter(torch.zeros(self.n_components))
         self.sde = sde
@@ -189,9 +217,6 @@ class DiffusionModel(EncoderModel):
         if reconstruction_weight:
             self.decoder = MLPDecoder(self.n_components, self.space.shape)
 
-    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
-        self.space.initialize(X, generator)
-
     def forward(
         self, x0: Tensor, seen: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
@@ -199,14 +224,13 @@ class DiffusionModel(EncoderModel):
 
         Parameters
         ----------
-        x0 : Tensor of shape (n, *data_shape)
-            Rows to denoise.
+        x0 : Tensor of shape (n, *space.shape)
+            Rows to denoise, as points of the space.
         seen : Tensor of shape (n, ...)
             What the encoder sees a view of: the rows, or their classes.
         generator : torch.Generator
             Source of times, noise, views and dropped codes.
         """
-        x0 = self.space(x0)
         t = self.times.ppf(stratified(len(x0), generator))
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         seen, weight = self.view(seen, generator), x0.new_ones(len(x0))

@@ -7,6 +7,9 @@ the standardised rows are moved there once, when they fit.
 
 from __future__ import annotations
 
+import math
+from functools import cached_property
+
 import numpy as np
 import torch
 from torch.utils.data import Dataset
@@ -19,9 +22,10 @@ __all__ = [
     "MixedBatches",
     "RowBatches",
     "Rows",
+    "averaged",
     "blocks",
     "hold_out",
-    "some_rows",
+    "padded",
 ]
 
 #: Standardised values beyond this many standard deviations are read as this,
@@ -30,6 +34,17 @@ CLIP = 10.0
 
 #: Largest number of numbers, 128 MB, in rows that are held at once.
 MAX_VALUES = 2**25
+
+#: Images are averaged so many numbers at a time.
+MAX_PART = 2**22
+
+#: Networks are given a multiple of so many rows: matrix kernels round a row of a
+#: shorter block in another way, and what is made of a row must not depend on its
+#: neighbours.
+N_ALIKE = 32
+
+#: Points of a space are computed for so many rows at a time.
+N_BLOCK = 128
 
 
 class Rows(Dataset):
@@ -42,7 +57,10 @@ class Rows(Dataset):
     mean, scale : ndarray of shape (n_features,)
         Rows are given out as ``(X - mean) / scale``, within +-`CLIP`.
     data_shape : tuple of int
-        Shape of one row.
+        Shape of the rows that are given out.
+    given_shape : tuple of int
+        Shape of one row of `X`; images that have more pixels than `data_shape`
+        are averaged over areas.
     device : torch.device
         Where batches go.
     y : ndarray of shape (n,), optional
@@ -50,22 +68,42 @@ class Rows(Dataset):
     index : ndarray of int, optional
         Rows of `X` to use, all by default.
     resident : bool
-        Whether to keep the standardised rows on a GPU, if half of its free
-        memory holds them.
+        Whether to keep the standardised rows: on a GPU if half of its free memory
+        holds them, on a CPU if they are averages and no more than `MAX_VALUES`
+        numbers.
+    space : nn.Module, optional
+        Where the rows are given out as points of.
+    hold_points : bool
+        Whether to compute the points once and keep them, if they are no more than
+        `MAX_VALUES` numbers.
     """
 
     def __init__(
-        self, X, mean, scale, data_shape, device, y=None, index=None, resident=False
+        self,
+        X,
+        mean,
+        scale,
+        data_shape,
+        given_shape,
+        device,
+        y=None,
+        index=None,
+        resident=False,
+        space=None,
+        hold_points=False,
     ):
         self.X = X
         self.dtype = np.promote_types(X.dtype, np.float32)
         self.mean = np.asarray(mean, self.dtype)
         self.scale = np.asarray(scale, self.dtype)
-        self.data_shape = data_shape
+        self.data_shape = tuple(data_shape)
+        self.given_shape = tuple(given_shape)
         self.device = torch.device(device)
         self.y = y
         self.index = index
         self.resident = self._all_rows() if resident and self._fits() else None
+        self.space = space
+        self.hold_points = hold_points
 
     def __len__(self):
         return len(self.X) if self.index is None else len(self.index)
@@ -76,40 +114,129 @@ class Rows(Dataset):
         Returns
         -------
         x0, seen : Tensor
-            The rows, and what an encoder sees: the classes if there are any,
-            else the rows again.
+            The rows, or their points, and what an encoder sees: the classes if
+            there are any, else the rows.
         """
+        x = seen = self._rows(chosen)
+        if self.y is not None:
+            seen = torch.from_numpy(self.y[self._numbers(chosen)]).to(self.device)
+        if self.space is None:
+            return x, seen
+        if self._all_points is None:
+            return self._points(x), seen
+        return _chosen(self._all_points, chosen), seen
+
+    def _rows(self, chosen):
         if self.resident is None:
-            x = self._standardised(self._numbers(chosen))
-        elif isinstance(chosen, slice):
-            x = self.resident[chosen]
-        else:
-            x = self.resident[torch.from_numpy(chosen).to(self.device)]
-        if self.y is None:
-            return x, x
-        return x, torch.from_numpy(self.y[self._numbers(chosen)]).to(self.device)
+            return self._standardised(self._numbers(chosen))
+        return _chosen(self.resident, chosen)
+
+    @torch.no_grad()
+    def _points(self, x):
+        return padded(self.space, x)
+
+    @cached_property
+    def _all_points(self):
+        """Points of all rows, if they are to be held."""
+        if not self.hold_points or len(self) * math.prod(self.space.shape) > MAX_VALUES:
+            return None
+        starts = range(0, len(self), N_BLOCK)
+        blocks = (slice(i, min(i + N_BLOCK, len(self))) for i in starts)
+        return torch.cat([self._points(self._rows(block)) for block in blocks])
 
     def _numbers(self, chosen):
         return chosen if self.index is None else self.index[chosen]
 
+    def some(self, n, rng):
+        """Batch of `n` rows at random, or of as many as have `MAX_VALUES` numbers.
+
+        Of all rows, in random order, if there are no more.
+        """
+        n = min(n, max(2, MAX_VALUES // math.prod(self.data_shape)))
+        return self[rng.permutation(len(self))[:n]]
+
     def _standardised(self, numbers):
+        if self.given_shape == self.data_shape:
+            return self._scaled(numbers).to(self.device)
+        numbers = np.arange(len(self.X))[numbers]
+        n_parts = 1 + len(numbers) * self.X.shape[1] // MAX_PART
+        images = [
+            averaged(self._scaled(part), self.data_shape[1:])
+            for part in np.array_split(numbers, n_parts)
+        ]
+        return torch.cat(images).to(self.device)
+
+    def _scaled(self, numbers):
         rows = self.X[numbers].astype(self.dtype)
         with np.errstate(over="ignore"):  # clipped is what is beyond float32, too
             rows -= self.mean
             rows /= self.scale
         np.clip(rows, -CLIP, CLIP, out=rows)
         rows = np.ascontiguousarray(rows, np.float32)
-        return torch.from_numpy(rows).view(-1, *self.data_shape).to(self.device)
+        return torch.from_numpy(rows).view(-1, *self.given_shape)
 
     def _fits(self):
         if self.device.type != "cuda":
-            return False
+            averages = self.given_shape != self.data_shape
+            return averages and len(self) * math.prod(self.data_shape) <= MAX_VALUES
         free, _ = torch.cuda.mem_get_info(self.device)
-        return 4 * len(self) * self.X.shape[1] < free / 2
+        return 4 * len(self) * math.prod(self.data_shape) < free / 2
 
     def _all_rows(self):
         parts = np.array_split(np.arange(len(self)), 1 + len(self) // 8192)
         return torch.cat([self._standardised(self._numbers(part)) for part in parts])
+
+
+def averaged(images, sides):
+    """Averages of images over areas: fewer pixels, of the same mean.
+
+    Parameters
+    ----------
+    images : Tensor of shape (n, C, H, W)
+    sides : tuple (height, width)
+        Of the result; at most H and W.
+
+    Returns
+    -------
+    images : Tensor of shape (n, C, *sides)
+    """
+    rows, columns = (
+        _area_weights(length, side).to(images.device)
+        for length, side in zip(images.shape[2:], sides, strict=True)
+    )
+    return rows @ images @ columns.T
+
+
+def _area_weights(length, n):
+    """Matrix ``(n, length)`` of averages over n equal parts of a line."""
+    ends = torch.arange(n + 1, dtype=torch.float64) * length / n
+    pixel = torch.arange(length)
+    low, high = ends[:-1, None].clamp(min=pixel), ends[1:, None].clamp(max=pixel + 1)
+    return ((high - low).clamp(min=0) * n / length).float()
+
+
+def padded(function, x):
+    """``function(x)``, of rows padded with zeros to a multiple of `N_ALIKE`.
+
+    Parameters
+    ----------
+    function : callable
+        From rows ``(m, ...)`` to values ``(m, ...)``, row by row.
+    x : Tensor of shape (n, ...)
+
+    Returns
+    -------
+    values : Tensor of shape (n, ...)
+    """
+    padding = x.new_zeros(-len(x) % N_ALIKE, *x.shape[1:])
+    return function(torch.cat([x, padding]))[: len(x)]
+
+
+def _chosen(tensor, chosen):
+    """Rows of a tensor, by a slice or an array of int."""
+    if isinstance(chosen, slice):
+        return tensor[chosen]
+    return tensor[torch.from_numpy(chosen).to(tensor.device)]
 
 
 def hold_out(n, share, rng):
@@ -131,23 +258,6 @@ def hold_out(n, share, rng):
     order = rng.permutation(n)
     n_valid = min(max(1, round(share * n)), n - 1)
     return np.sort(order[n_valid:]), np.sort(order[:n_valid])
-
-
-def some_rows(X, n, rng):
-    """Numbers of `n` rows at random, or of as many as have MAX_VALUES numbers.
-
-    Parameters
-    ----------
-    X : ndarray of shape (n_rows, n_features)
-    n : int
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    numbers : ndarray of int
-        All rows in random order if there are no more.
-    """
-    return rng.permutation(len(X))[: min(n, max(2, MAX_VALUES // X.shape[1]))]
 
 
 def blocks(batches, n_rows, n_values):

@@ -1,4 +1,4 @@
-"""Where noise is added: to the data, or to components of them or of responses.
+"""Where noise is added: to the data, or to components of them or of their features.
 
 A space maps rows ``(n, *data_shape)`` of standardised data to points
 ``(n, *shape)`` and back. The score network knows points only.
@@ -11,15 +11,16 @@ import math
 import torch
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import in_blocks, principal_components
-from diffrep.core.filters import FilterBank
+from diffrep.core.banks import ImageBank
+from diffrep.core.closed_form import ViewedRows, principal_components
+from diffrep.core.layers import Linear, set_components
 
-__all__ = ["SPACES", "DataSpace", "PrincipalSpace", "ResponseSpace"]
+__all__ = ["SPACES", "DataSpace", "FeatureSpace", "PrincipalSpace"]
 
-#: Largest number of principal components that noise is added to: of the data,
-#: and of responses to filters, of which there are never more than pixels.
+#: Largest number of components that noise is added to: principal ones of the
+#: data, and stable ones of features, never more than there are pixels.
 N_DIRECTIONS = 128
-N_RESPONSE_DIRECTIONS = 512
+N_FEATURE_DIRECTIONS = 256
 
 #: Smallest variance of a component that is told from nothing, relative to the
 #: mean of those that are kept.
@@ -39,7 +40,7 @@ class DataSpace(nn.Module):
     def inverse(self, points: Tensor) -> Tensor:
         return points
 
-    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
+    def initialize(self, rows: ViewedRows) -> None:
         """Nothing depends on the data."""
 
 
@@ -80,10 +81,10 @@ class PrincipalSpace(nn.Module):
         return x.view(-1, *self.data_shape)
 
     @torch.no_grad()
-    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
-        """Fit mean, directions and scale to rows `X`."""
+    def initialize(self, rows: ViewedRows) -> None:
+        """Fit mean, directions and scale to rows."""
         mean, variances, directions = principal_components(
-            X.flatten(1), *self.shape, generator
+            rows.X.flatten(1), *self.shape
         )
         self.mean.copy_(mean)
         self.directions.copy_(directions)
@@ -93,15 +94,15 @@ class PrincipalSpace(nn.Module):
         self.scale.copy_(scale * power.sqrt())
 
 
-class ResponseSpace(nn.Module):
-    """Principal components of what small filters answer to an image.
+class FeatureSpace(nn.Module):
+    """Components of the features that an encoder of images starts from.
 
-    The filters are whitened patches, as at the start of the encoder, and stay
-    fixed. What is common to two images of a kind is more in these responses
-    than in the pixels, so a code that helps to denoise them is worth more.
+    The features, an :class:`ImageBank`, stay as they were fitted; the components
+    are those in which images differ most and their views least. A code that
+    helps to denoise them holds what images of a kind have in common.
 
     ``inverse`` gives the image that is closest to a point in the sense of
-    least squares: a smooth one, since responses do not determine an image.
+    least squares: a smooth one, since features do not determine an image.
 
     Parameters
     ----------
@@ -114,27 +115,27 @@ class ResponseSpace(nn.Module):
     def __init__(self, image_shape):
         super().__init__()
         self.image_shape = tuple(image_shape)
-        self.filters = FilterBank(image_shape).requires_grad_(False)
-        n_features = math.prod(image_shape)
-        n_directions = min(n_features, N_RESPONSE_DIRECTIONS)
-        self.components = PrincipalSpace((self.filters.width,), n_directions)
-        self.shape = self.components.shape
-        self.register_buffer("mean", torch.zeros(n_features))
-        self.register_buffer("images", torch.zeros(*self.shape, n_features))
+        n_pixels = math.prod(image_shape)
+        self.bank = ImageBank(image_shape)
+        n_directions = min(n_pixels, self.bank.width, N_FEATURE_DIRECTIONS)
+        self.components = Linear(self.bank.width, n_directions)
+        self.shape = (n_directions,)
+        self.register_buffer("mean", torch.zeros(n_pixels))
+        self.register_buffer("images", torch.zeros(n_directions, n_pixels))
+        self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.components(self.filters(x))
+        return self.components(self.bank(x))
 
     def inverse(self, points: Tensor) -> Tensor:
         return (self.mean + points @ self.images).view(-1, *self.image_shape)
 
     @torch.no_grad()
-    def initialize(self, X: Tensor, generator: torch.Generator) -> None:
-        """Fit filters, components and the inverse to images `X`."""
-        self.filters.initialize(X, generator)
-        responses, x = in_blocks(self.filters, X), X.flatten(1)
-        self.components.initialize(responses, generator)
-        points = self.components(responses)
+    def initialize(self, rows: ViewedRows) -> None:
+        """Fit bank, components and the inverse to images."""
+        features, x = rows.fit(self.bank), rows.X.flatten(1)
+        set_components(self.components, *features.stable_components(*self.shape))
+        points = self.components(features.X)
         self.mean.copy_(x.mean(0))
         # Components do not correlate: each has a regression of its own.
         variances = points.square().mean(0)[:, None].clamp(min=1e-6)
@@ -142,4 +143,4 @@ class ResponseSpace(nn.Module):
 
 
 #: Names that the estimators accept for their parameter ``noise_space``.
-SPACES = {"pca": PrincipalSpace, "responses": ResponseSpace, "data": DataSpace}
+SPACES = {"pca": PrincipalSpace, "features": FeatureSpace, "data": DataSpace}

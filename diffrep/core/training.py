@@ -19,7 +19,7 @@ from diffrep.core.distributed import peers
 from diffrep.core.layers import draw_weights
 from diffrep.core.loop import TrainingLoop
 from diffrep.core.optimizers import AveragedAdamW, warmup_cosine
-from diffrep.core.rows import RowBatches
+from diffrep.core.rows import RowBatches, padded
 
 __all__ = [
     "RepresentationNet",
@@ -28,9 +28,7 @@ __all__ = [
 
 MAX_GRAD_NORM = 1.0
 
-#: Rows are encoded in blocks of exactly this size, the last one padded: matrix
-#: kernels round differently for different numbers of rows, and the code of a
-#: row must not depend on its neighbours.
+#: Rows are encoded in blocks of this size.
 BLOCK = {"cpu": 256, "cuda": 1024, "mps": 1024}
 
 
@@ -140,7 +138,7 @@ class SeededNet(TrainingLoop):
         return {"loss": sum(losses.values()), "y_pred": losses}
 
     def evaluate(self, function, rows, progress=False):
-        """Return ``function(x)`` of `rows`, in blocks of one size.
+        """Return ``function(x)`` of `rows`, a block at a time.
 
         Parameters
         ----------
@@ -163,8 +161,7 @@ class SeededNet(TrainingLoop):
             for start in tqdm(starts, desc="transform", disable=silent):
                 block = slice(start, min(start + n_block, len(rows)))
                 x, _ = rows[block]
-                padding = x.new_zeros(n_block - len(x), *x.shape[1:])
-                found = function(torch.cat([x, padding]))[: len(x)].float().cpu()
+                found = padded(function, x).float().cpu()
                 if start == 0:
                     values = np.empty((len(rows), *found.shape[1:]), np.float32)
                 values[block] = found.numpy()

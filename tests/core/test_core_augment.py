@@ -10,12 +10,12 @@ import torch
 from diffrep.core.augment import (
     AUGMENTATIONS,
     Chain,
-    affine,
     blur,
     color_jitter,
     corrupt_features,
     crop,
     cutout,
+    deform,
     flip,
     gaussian_noise,
     mixed,
@@ -26,12 +26,12 @@ def rng(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-STILL = {"rotation": 0.0, "scale": 0.0, "shear": 0.0, "shift": 0.0}
+STILL = dict.fromkeys(["rotation", "scale", "shear", "shift", "bending"], 0.0)
 
 
-def test_affine_without_bounds_is_the_identity():
+def test_deform_without_bounds_is_the_identity():
     x = torch.randn(5, 3, 9, 7, generator=rng())
-    torch.testing.assert_close(affine(x, rng(), **STILL), x, atol=1e-5, rtol=0)
+    torch.testing.assert_close(deform(x, rng(), **STILL), x, atol=1e-5, rtol=0)
 
 
 def centres(x):
@@ -44,7 +44,7 @@ def centres(x):
 def test_shift_moves_within_its_bound():
     x = torch.zeros(400, 1, 21, 21)
     x[:, :, 10, 10] = 1
-    moved = centres(affine(x, rng(), **STILL | {"shift": 0.2}))
+    moved = centres(deform(x, rng(), **STILL | {"shift": 0.2}))
     assert moved.abs().max() <= 0.2 * 21 + 1e-3
     assert moved.abs().max() > 0.17 * 21
     assert moved.mean(0).abs().max() < 0.3
@@ -57,7 +57,7 @@ def test_shift_moves_every_pixel_alike():
     x = torch.zeros(50, 3, 21, 21)
     x[:, 0], x[:, 1] = side, side[:, None]
     x[:, 2, 10, 10] = 1
-    view = affine(x, rng(), **STILL | {"shift": 0.2})
+    view = deform(x, rng(), **STILL | {"shift": 0.2})
     moved = centres(view[:, 2:])
     inner = view[..., 5:-5, 5:-5]
     expected = x[..., 5:-5, 5:-5][:, :2] - moved[..., None, None]
@@ -72,7 +72,7 @@ def spot(x, y):
 
 
 def test_scale_changes_the_logarithm_of_the_distance():
-    moved = centres(affine(spot(6, 6), rng(), **STILL | {"scale": 0.3}))
+    moved = centres(deform(spot(6, 6), rng(), **STILL | {"scale": 0.3}))
     torch.testing.assert_close(moved[:, 0], moved[:, 1], atol=0.01, rtol=0)
     change = torch.log(moved[:, 0] / 6)
     assert -0.31 < change.min() < -0.28
@@ -80,20 +80,35 @@ def test_scale_changes_the_logarithm_of_the_distance():
 
 
 def test_shear_moves_rows_in_proportion_to_their_height():
-    moved = centres(affine(spot(0, 8), rng(), **STILL | {"shear": 0.3}))
+    moved = centres(deform(spot(0, 8), rng(), **STILL | {"shear": 0.3}))
     torch.testing.assert_close(moved[:, 1], torch.full((300,), 8.0), atol=0.02, rtol=0)
     assert 0.28 * 8 < moved[:, 0].abs().max() < 0.31 * 8
 
 
 def test_what_enters_an_image_is_its_border():
     x = torch.full((20, 1, 6, 6), 2.5)
-    torch.testing.assert_close(affine(x, rng(), shift=0.5), x)
+    torch.testing.assert_close(deform(x, rng(), shift=0.5), x)
+
+
+def test_bending_moves_pixels_smoothly_by_its_standard_deviation():
+    # two channels hold the coordinates of a pixel, so a view says where it is from
+    side = torch.arange(41.0) - 20
+    x = torch.stack([side.expand(41, 41), side[:, None].expand(41, 41)])
+    view = deform(x.expand(2000, 2, 41, 41), rng(), **STILL | {"bending": 0.008})
+    moved = (view - x)[..., 1:-1, 1:-1]  # beyond the border there is nothing
+    assert moved.square().mean().sqrt().item() == pytest.approx(0.008 * 41, rel=0.06)
+    assert moved.mean((0, 2, 3)).abs().max() < 0.05
+    # a cosine of three half waves has turned by 2 degrees of 90 from pixel to pixel
+    slope = moved.diff(dim=3).square().mean().sqrt()
+    assert 0.05 < slope / moved.square().mean().sqrt() < 3 * torch.pi / 41
+    first, second = moved[:, 0, 12, 12], moved[:, 1, 12, 12]
+    assert torch.corrcoef(torch.stack([first, second]))[0, 1].abs() < 0.1
 
 
 def test_rotation_keeps_the_distance_and_its_bound():
     x = torch.zeros(300, 1, 41, 41)
     x[:, :, 20, 32] = 1
-    moved = centres(affine(x, rng(), **STILL | {"rotation": 30.0}))
+    moved = centres(deform(x, rng(), **STILL | {"rotation": 30.0}))
     torch.testing.assert_close(
         moved.norm(dim=1), torch.full((300,), 12.0), atol=0.5, rtol=0
     )
@@ -403,7 +418,7 @@ def test_chain_can_be_pickled():
 @pytest.mark.parametrize(
     ("augment", "share"),
     [
-        (affine, 1.0),
+        (deform, 1.0),
         (crop, 1.0),
         (color_jitter, 0.8),
         (blur, 0.5),

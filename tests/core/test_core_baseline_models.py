@@ -13,6 +13,7 @@ from diffrep.core.baseline_models import (
     ContrastiveModel,
     VariationalAutoencoderModel,
 )
+from diffrep.core.closed_form import ViewedRows
 from diffrep.core.encoders import LateEncoder, MLPBackbone
 from diffrep.core.layers import draw_weights
 from diffrep.core.objectives import contrastive_loss
@@ -130,7 +131,7 @@ def test_cross_entropy_of_a_constant_decoder_is_the_entropy(shape):
     share = 0.1 + 0.8 * torch.rand(shape, generator=rng(1))
     bits = (torch.rand(500, *shape, generator=rng(2)) < share).float()
     x = 3 * bits - 1  # any two values
-    model.initialize(x, rng())
+    model.initialize(ViewedRows.drawn(x, None, rng()))
     share = bits.mean(0)
     with torch.no_grad():
         model.decoder.output.weight.zero_()
@@ -145,7 +146,7 @@ def test_features_and_channels_are_brought_to_their_own_range():
         x = randn(30, *shape)
         x[:, 0] *= 7
         model = make(AutoencoderModel, shape, cross_entropy=True)
-        model.initialize(x, rng())
+        model.initialize(ViewedRows.drawn(x, None, rng()))
         low = x.numpy().min(axes, keepdims=True)[0]
         high = x.numpy().max(axes, keepdims=True)[0]
         z = randn(30, 3)
@@ -163,7 +164,7 @@ def test_constant_features_have_a_target():
     x = randn(30, 6)
     x[:, 2] = 4.0
     model = make(AutoencoderModel, cross_entropy=True)
-    model.initialize(x, rng())
+    model.initialize(ViewedRows.drawn(x, None, rng()))
     assert model.reconstruction_error(x, randn(30, 3)).isfinite().all()
 
 
@@ -176,10 +177,10 @@ def test_loss_is_the_negative_evidence_lower_bound(cross_entropy, time_condition
         time_conditioned=time_conditioned,
         cross_entropy=cross_entropy,
         # as the estimator sets it for kl_weight=1
-        penalty_weight=(1 if cross_entropy else 2) / n_features,
+        penalty_weight=1 if cross_entropy else 2,
     )
     x = randn(40, n_features)
-    model.initialize(x, rng())
+    model.initialize(ViewedRows.drawn(x, None, rng()))
     calls = {}
 
     def record(name, network):

@@ -1,4 +1,4 @@
-"""Principal components against numpy and scikit-learn; patches that come out white."""
+"""Closed forms against numpy, scipy and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,10 @@ from sklearn.decomposition import PCA
 
 from diffrep.core.closed_form import (
     RIDGE,
+    ViewedRows,
+    equal_variances,
+    kmeans_filters,
     principal_components,
-    stable_components,
-    whitened_patches,
 )
 
 
@@ -28,6 +29,11 @@ def correlated(n, n_features, decay=0.8):
     return torch.from_numpy(rows).float()
 
 
+def stable_components(X, changes, k):
+    views = [2**0.5 * changes, 0 * changes]
+    return ViewedRows(X, lambda: views, rng()).stable_components(k)
+
+
 def smooth_images(n, channels=1, side=12):
     noise = torch.randn(n, channels, side + 2, side + 2, generator=rng(1))
     images = F.avg_pool2d(noise, 3, 1)
@@ -41,7 +47,7 @@ def smooth_images(n, channels=1, side=12):
 )
 def test_exact_if_the_start_spans_features_or_rows(n, n_features, k):
     X = correlated(n, n_features)
-    mean, variances, directions = principal_components(X, k, rng())
+    mean, variances, directions = principal_components(X, k)
     rows = X.double().numpy()
     _, s, Vt = np.linalg.svd(rows - rows.mean(0), full_matrices=False)
     np.testing.assert_allclose(mean, rows.mean(0), rtol=1e-5)
@@ -52,7 +58,7 @@ def test_exact_if_the_start_spans_features_or_rows(n, n_features, k):
 
 def test_close_where_the_start_is_small():
     X = correlated(1000, 100, decay=0.9)
-    _, variances, directions = principal_components(X, 10, rng())
+    _, variances, directions = principal_components(X, 10)
     pca = PCA(10, svd_solver="full").fit(X)
     expected = pca.explained_variance_ * 999 / 1000
     np.testing.assert_allclose(variances, expected, rtol=0.01)
@@ -65,7 +71,7 @@ def test_close_where_the_start_is_small():
 )
 def test_directions_are_orthonormal_with_their_largest_entry_positive(n, n_features, k):
     X = correlated(n, n_features)
-    _, variances, directions = principal_components(X, k, rng())
+    _, variances, directions = principal_components(X, k)
     k = min(k, n_features)
     assert directions.shape == (n_features, k)
     torch.testing.assert_close(
@@ -81,23 +87,22 @@ def test_directions_are_orthonormal_with_their_largest_entry_positive(n, n_featu
 
 def test_constant_data_have_no_variance():
     for X in (torch.full((20, 6), 2.5), torch.zeros(20, 40)):
-        mean, variances, directions = principal_components(X, 4, rng())
+        mean, variances, directions = principal_components(X, 4)
         assert torch.equal(mean, X[0])
         assert variances.tolist() == [0, 0, 0, 0]
         torch.testing.assert_close(directions.T @ directions, torch.eye(4))
 
 
-def test_components_follow_from_the_generator_alone():
+def test_components_follow_from_the_rows_alone():
     X = correlated(50, 40, decay=0.99)
-    first, same, other = (principal_components(X, 3, rng(seed)) for seed in (0, 0, 1))
+    first, same = principal_components(X, 3), principal_components(X, 3)
     assert all(torch.equal(a, b) for a, b in zip(first, same, strict=True))
-    assert not torch.equal(first[2], other[2])
 
 
 def test_stable_components_solve_the_generalised_eigenproblem():
     X = correlated(400, 10)
     changes = 0.5 * correlated(300, 10).roll(4, 1)
-    mean, maps = (a.double() for a in stable_components(X, changes, 4, rng()))
+    mean, maps = (a.double() for a in stable_components(X, changes, 4))
     rows, changed = X.double() - mean, changes.double()
     total, within = rows.T @ rows / 400, changed.T @ changed / 300
     within += RIDGE * total.diagonal().mean() * torch.eye(10)
@@ -115,8 +120,8 @@ def test_stable_components_solve_the_generalised_eigenproblem():
 
 def test_stable_components_are_principal_where_views_change_nothing():
     X = correlated(300, 12)
-    mean, maps = stable_components(X, torch.zeros(300, 12), 5, rng())
-    _, variances, directions = principal_components(X, 12, rng())
+    mean, maps = stable_components(X, torch.zeros(300, 12), 5)
+    _, variances, directions = principal_components(X, 12)
     components = maps / maps.norm(dim=0)
     cosines = (components * directions[:, :5]).sum(0).abs()
     torch.testing.assert_close(cosines, torch.ones(5), atol=1e-4, rtol=0)
@@ -140,7 +145,7 @@ def test_stable_components_are_principal_where_views_change_nothing():
 def test_stable_components_of_degenerate_rows_are_finite(X, k):
     noise = 1e3 * torch.randn(3, X.shape[1], generator=rng())
     for changes in (torch.zeros_like(X), X - X.mean(0), 1e-3 * X.roll(1, 0), noise):
-        mean, maps = stable_components(X, changes, k, rng())
+        mean, maps = stable_components(X, changes, k)
         assert maps.shape == (X.shape[1], min(k, X.shape[1]))
         assert maps.isfinite().all()
         assert ((X - mean) @ maps).square().mean() < 2
@@ -161,22 +166,32 @@ def mean_squared_correlation(answers):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_answers_to_whitened_patches_are_hardly_correlated(channels):
+def test_responses_to_filters_are_hardly_correlated(channels):
     images = smooth_images(400, channels)
-    filters = whitened_patches(images, 32, (6, 6), rng())
+    filters = kmeans_filters(images, 32, (6, 6), rng())
     raw = F.unfold(images[:32], 6)[:, :, 0].view(filters.shape)
     raw = raw - raw.mean((1, 2, 3), keepdim=True)
     white, colored = (responses(images, f) for f in (filters, raw))
     # Random directions are not orthogonal: squared, their cosines are 1 / d.
     chance = 1 / (36 * channels - 1)
-    assert mean_squared_correlation(white) < 3 * chance
-    assert mean_squared_correlation(white) < mean_squared_correlation(colored) / 2
-    # A component of variance v is brought to v / (v + mean), below 1.
-    assert 0.4 < white.std(0).min() < white.std(0).max() < 1
+    assert mean_squared_correlation(white) < 4 * chance
+    assert mean_squared_correlation(white) < mean_squared_correlation(colored) / 1.5
+
+
+def test_filters_find_the_shapes_that_images_are_made_of():
+    # One of four shapes of random contrast and brightness per patch.
+    shapes = torch.randn(4, 36, generator=rng(2))
+    which = torch.randint(4, (600,), generator=rng(3))
+    contrast, brightness = torch.rand(2, 600, 1, generator=rng(4))
+    images = (1 + contrast) * shapes[which] + 5 * brightness
+    filters = kmeans_filters(images.view(600, 1, 6, 6), 16, (6, 6), rng()).flatten(1)
+    found = (images @ filters.T).argmax(1)
+    owners = [set(found[which == k].tolist()) for k in range(4)]
+    assert sum(map(len, owners)) == len(set.union(*owners)), "a filter has two shapes"
 
 
 def test_filters_have_zero_mean():
-    filters = whitened_patches(smooth_images(50, channels=3), 16, (6, 6), rng())
+    filters = kmeans_filters(smooth_images(50, channels=3), 16, (6, 6), rng())
     assert filters.shape == (16, 3, 6, 6)
     assert filters.mean((1, 2, 3)).abs().max() < 1e-6 * filters.abs().max()
     # so that brightness does not move the answers
@@ -188,9 +203,7 @@ def test_filters_have_zero_mean():
 
 def test_filters_follow_from_the_generator_alone():
     images = smooth_images(50)
-    first, same, other = (
-        whitened_patches(images, 8, (4, 4), rng(s)) for s in (0, 0, 1)
-    )
+    first, same, other = (kmeans_filters(images, 8, (4, 4), rng(s)) for s in (0, 0, 1))
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
 
@@ -206,6 +219,62 @@ def test_filters_follow_from_the_generator_alone():
     ids=["constant", "zero", "one pixel", "two patches"],
 )
 def test_filters_are_finite_where_nothing_varies(images, size):
-    filters = whitened_patches(images, 8, size, rng())
+    filters = kmeans_filters(images, 8, size, rng())
     assert filters.isfinite().all()
     assert torch.isfinite(F.conv2d(images, filters)).all()
+
+
+@pytest.mark.parametrize(
+    "variances",
+    [
+        torch.tensor([2.0]),
+        torch.tensor([1.0, 0.0]),
+        0.8 ** torch.arange(17),
+        0.9 ** torch.arange(128),
+        torch.cat([torch.ones(5), torch.zeros(7)]),
+        torch.zeros(4),
+        torch.tensor([1e-30, 1.0, 1e-10]),
+    ],
+    ids=["one", "two", "17", "128", "half dead", "dead", "one alive"],
+)
+def test_rotation_makes_all_variances_equal(variances):
+    Q, k = equal_variances(variances), len(variances)
+    torch.testing.assert_close(Q @ Q.T, torch.eye(k), atol=1e-5, rtol=0)
+    found = (Q.T @ variances.diag() @ Q).diagonal()
+    torch.testing.assert_close(found, variances.mean().expand(k), rtol=1e-4, atol=1e-9)
+    assert torch.equal(Q, equal_variances(variances))
+
+
+def test_views_are_drawn_once_and_when_needed():
+    drawn = []
+
+    def augment(X, generator):
+        drawn.append(len(X))
+        return X + torch.randn(X.shape, generator=generator)
+
+    rows = ViewedRows.drawn(correlated(50, 6), augment, rng())
+    doubled = rows.through(lambda x: 2 * x)
+    assert not drawn
+    torch.testing.assert_close(doubled.changes, 2 * rows.changes)
+    first, second = rows.views
+    torch.testing.assert_close(rows.changes, (first - second) / 2**0.5)
+    assert drawn == [50, 50]
+    plain = ViewedRows.drawn(rows.X, None, rng())
+    assert plain.views == []
+    assert not plain.changes.any()
+
+
+def test_a_bank_is_fitted_once():
+    class Bank(torch.nn.Linear):
+        def initialize(self, rows):
+            self.weight.data.normal_(generator=rows.generator)
+            return rows.through(self)
+
+    rows = ViewedRows.drawn(correlated(50, 6), None, rng())
+    first, second = (torch.nn.utils.skip_init(Bank, 6, 3) for _ in range(2))
+    for bank in (first, second):
+        bank.bias.data.zero_()
+    features = rows.fit(first)
+    assert rows.fit(second) is features
+    assert torch.equal(first.weight, second.weight)
+    torch.testing.assert_close(features.X, second(rows.X))

@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from sklearn.preprocessing import StandardScaler
 
-from diffrep.core.rows import CLIP, RowBatches, Rows, hold_out
+import diffrep.core.rows
+from diffrep.core.rows import CLIP, RowBatches, Rows, averaged, hold_out, padded
 
 
 def values(dtype, order="C"):
@@ -20,7 +22,7 @@ def values(dtype, order="C"):
 def test_any_type_is_standardised_alike(dtype, order):
     X = values(dtype, order)
     scaler = StandardScaler().fit(X.astype(float))
-    rows = Rows(X, scaler.mean_, scaler.scale_, (4,), "cpu")
+    rows = Rows(X, scaler.mean_, scaler.scale_, (4,), (4,), "cpu")
     index = np.array([3, 50, 3])
     x, seen = rows[index]
     assert x.dtype == torch.float32
@@ -31,20 +33,27 @@ def test_any_type_is_standardised_alike(dtype, order):
 
 def test_large_offsets_lose_nothing():
     X = 1e9 + np.arange(100.0)[:, None]
-    rows = Rows(X, [1e9], [1.0], (1,), "cpu")
+    rows = Rows(X, [1e9], [1.0], (1,), (1,), "cpu")
     assert rows[5:8][0].flatten().tolist() == [5, 6, 7]
 
 
 def test_wild_values_are_clipped():
     X = np.array([[1e300, -1e300, 1.0]])
-    x, _ = Rows(X, np.zeros(3), np.ones(3), (3,), "cpu")[:1]
+    x, _ = Rows(X, np.zeros(3), np.ones(3), (3,), (3,), "cpu")[:1]
     assert x.tolist() == [[CLIP, -CLIP, 1.0]]
 
 
 def test_classes_are_seen_in_place_of_rows():
     y = np.array([2, 0, 1, 0])
     rows = Rows(
-        np.eye(4), np.zeros(4), np.ones(4), (1, 2, 2), "cpu", y, np.array([3, 2])
+        np.eye(4),
+        np.zeros(4),
+        np.ones(4),
+        (1, 2, 2),
+        (1, 2, 2),
+        "cpu",
+        y,
+        np.array([3, 2]),
     )
     x, seen = rows[:]
     assert len(rows) == 2
@@ -78,7 +87,7 @@ class Watched(np.ndarray):
 def test_an_epoch_deals_out_every_row_once(n, batch_size):
     X = np.arange(float(n))[:, None].view(Watched)
     Watched.largest = 0
-    rows = Rows(X, [0.0], [n / CLIP], (1,), "cpu")
+    rows = Rows(X, [0.0], [n / CLIP], (1,), (1,), "cpu")
     batches = RowBatches(rows, batch_size, np.random.default_rng(0).permutation)
     dealt = [x.flatten() * n / CLIP for x, _ in batches]
     sizes = {len(x) for x in dealt}
@@ -90,3 +99,67 @@ def test_an_epoch_deals_out_every_row_once(n, batch_size):
     assert n < 9 or found != list(range(n))
     again = torch.cat([x.flatten() for x, _ in batches]) * n / CLIP
     assert n < 9 or again.round().tolist() != found
+
+
+def images(n=20, side=12):
+    return torch.randn(n, 2, side, side, generator=torch.Generator().manual_seed(0))
+
+
+def test_areas_are_averaged():
+    torch.testing.assert_close(
+        averaged(images(), (4, 6)), pooled := F.avg_pool2d(images(), (3, 2))
+    )
+    assert pooled.shape == (20, 2, 4, 6)
+    torch.testing.assert_close(averaged(images(), (12, 12)), images())
+    # sides that do not divide: a pixel on a border counts for both of its areas
+    odd = averaged(images(), (5, 7))
+    torch.testing.assert_close(odd.mean((2, 3)), images().mean((2, 3)))
+    enlarged = images().repeat_interleave(5, 2).repeat_interleave(7, 3)
+    torch.testing.assert_close(odd, F.avg_pool2d(enlarged, 12))
+
+
+@pytest.mark.parametrize("resident", [False, True])
+def test_large_images_come_as_averages(resident):
+    X = images().flatten(1).numpy()
+    rows = Rows(
+        X, np.ones(288), np.full(288, 2.0), (2, 4, 6), (2, 12, 12), "cpu",
+        resident=resident,
+    )  # fmt: skip
+    assert (rows.resident is not None) == resident
+    expected = averaged((images() - 1) / 2, (4, 6))
+    torch.testing.assert_close(rows[:][0], expected)
+    torch.testing.assert_close(rows[np.array([7, 3])][0], expected[[7, 3]])
+
+
+def test_points_are_computed_once(monkeypatch):
+    class Space(torch.nn.Module):
+        shape, n_rows = (3,), 0
+
+        def forward(self, x):
+            Space.n_rows += len(x)
+            return 2 * x
+
+    X = np.arange(300.0).reshape(100, 3) / 100
+    args = (X, np.zeros(3), np.ones(3), (3,), (3,), "cpu")
+    for held, n_rows in [(True, 128), (False, 64)]:
+        Space.n_rows = 0
+        rows = Rows(*args, space=Space(), hold_points=held)
+        for _ in range(2):
+            points, seen = rows[np.array([5, 90])]
+            torch.testing.assert_close(points, 2 * seen)
+        assert Space.n_rows == n_rows  # in multiples of 32
+    monkeypatch.setattr(diffrep.core.rows, "MAX_VALUES", 299)
+    assert Rows(*args, space=Space(), hold_points=True)._all_points is None
+
+
+@pytest.mark.parametrize("n", [1, 31, 32, 33])
+def test_blocks_are_padded_to_a_multiple(n):
+    sizes = []
+
+    def doubled(x):
+        sizes.append(len(x))
+        return 2 * x
+
+    x = images(n)
+    assert torch.equal(padded(doubled, x), 2 * x)
+    assert sizes == [32 * -(-n // 32)]

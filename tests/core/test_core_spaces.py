@@ -5,11 +5,12 @@ import pytest
 import torch
 from sklearn.decomposition import PCA
 
+from diffrep.core.closed_form import ViewedRows
 from diffrep.core.spaces import (
     N_DIRECTIONS,
     DataSpace,
+    FeatureSpace,
     PrincipalSpace,
-    ResponseSpace,
 )
 
 
@@ -27,7 +28,7 @@ def correlated(n, *shape, decay=0.9):
 
 def fitted(X):
     space = PrincipalSpace(X.shape[1:])
-    space.initialize(X, rng())
+    space.initialize(ViewedRows.drawn(X, None, rng()))
     return space
 
 
@@ -75,7 +76,7 @@ def test_points_are_whitened_halfway():
 def test_data_space_leaves_rows_as_they_are():
     X = correlated(20, 1, 3, 3)
     space = DataSpace((1, 3, 3))
-    space.initialize(X, rng())
+    space.initialize(ViewedRows.drawn(X, None, rng()))
     assert space.shape == (1, 3, 3)
     assert torch.equal(space(X), X)
     assert torch.equal(space.inverse(X), X)
@@ -108,24 +109,28 @@ def shapes(n):
     return torch.exp(-10 * (rows - place - slope * columns) ** 2)[:, None] - 0.3
 
 
-def test_responses_have_uncorrelated_components_of_mean_variance_one():
+def slightly_moved(x, generator):
+    return x + 0.1 * torch.randn(x.shape, generator=generator)
+
+
+@pytest.mark.parametrize("view", [None, slightly_moved])
+def test_features_have_uncorrelated_components_of_mean_variance_one(view):
     X = shapes(2000)
-    space = ResponseSpace((1, 12, 12))
-    space.initialize(X, rng())
+    space = FeatureSpace((1, 12, 12))
+    space.initialize(ViewedRows.drawn(X, view, rng()))
     points = space(X)
     assert points.shape == (2000, *space.shape) == (2000, 144)
     assert float(points.var(0, correction=0).mean()) == pytest.approx(1, abs=1e-3)
-    # Correlations against the largest: the last components are found by iteration.
     covariance = np.cov(points.T)
     covariance -= np.diag(np.diag(covariance))
     assert np.abs(covariance).max() < 1e-2 * float(points.var(0).max())
     assert not [p for p in space.parameters() if p.requires_grad]
 
 
-def test_images_are_found_back_from_responses_by_least_squares():
+def test_images_are_found_back_from_features_by_least_squares():
     X = shapes(2000)
-    space = ResponseSpace((1, 12, 12))
-    space.initialize(X, rng())
+    space = FeatureSpace((1, 12, 12))
+    space.initialize(ViewedRows.drawn(X, None, rng()))
     back = space.inverse(space(X)).flatten(1).numpy()
     points = np.column_stack([space(X), np.ones(len(X))]).astype(float)
     rows = X.flatten(1).numpy().astype(float)

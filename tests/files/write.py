@@ -1,8 +1,7 @@
-"""Write the model files of the newest format that tests open ever after.
+"""Write the model files of the newest format that tests open.
 
     python tests/files/write.py
 
-Files of a format that is not the newest can no longer be written, and stay as they are.
 Most weights are set to zero and the rest rounded, so that a compressed file is small.
 """
 
