@@ -23,6 +23,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     # Also seen by worker processes and by the scripts that tests start.
     os.environ["DIFFREP_DEVICE"] = config.getoption("--device")
+    # Read once, before the first product on a GPU; for tests that ask for same bits.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @pytest.fixture(autouse=True)

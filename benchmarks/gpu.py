@@ -1,0 +1,222 @@
+"""What a GPU makes of the estimators: does it work, and how fast is it.
+
+    python benchmarks/gpu.py [--part tests steps quality] [--device cuda] [--small]
+                             [--data FOLDER] [--seconds 30] [--out DIR]
+
+"tests" runs the part of the test suite that is about devices. "steps" fits the default
+and larger networks in float32 and bfloat16 and prints milliseconds of a step, images
+per second and the largest memory that was allocated. "quality" fits representations of
+the images of cifar10*.npz in FOLDER for the given seconds each and prints the accuracy
+of a linear classifier with 1,000 and all labels and of 5 nearest neighbours; without
+FOLDER there are no such rows. Every row is printed, and appended to DIR/gpu.csv, as
+soon as it is measured; rows that are there are not run again. Nothing needs to be
+installed: the repository and the dependencies may be on PYTHONPATH.
+
+``--small`` does as little as possible, for machines without a GPU.
+"""
+
+import argparse
+import csv
+import subprocess
+import sys
+import time
+from datetime import date
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from skorch.callbacks import Callback
+
+from diffrep import DiffusionRepresentation
+from diffrep.baselines import AutoencoderRepresentation, SimCLRRepresentation
+from diffrep.core.device import choose_device
+from diffrep.datasets import load_dataset
+
+ROOT = Path(__file__).resolve().parents[1]
+
+UNET = {"encoder": "wide_resnet", "score_network": "unet", "noise_space": "data"}
+STEPS = [
+    (name, side, channels, batch_size, precision)
+    for name, side, channels, batch_size in [
+        ("default", 28, 1, 256),
+        ("default", 32, 3, 256),
+        ("default", 32, 3, 4096),
+        ("wide_resnet + unet", 32, 3, 256),
+        ("wide_resnet + unet", 32, 3, 1024),
+        ("wide_resnet + unet", 64, 3, 256),
+    ]
+    for precision in ("float32", "bf16")
+]
+QUALITY = {
+    "start": DiffusionRepresentation(max_epochs=0),
+    "DRL": DiffusionRepresentation(),
+    "DRL, batches of 1,024": DiffusionRepresentation(batch_size=1024),
+    "DRL, wide_resnet + unet": DiffusionRepresentation(**UNET, precision="bf16"),
+    "DRL, wide_resnet": DiffusionRepresentation(
+        encoder="wide_resnet", precision="bf16"
+    ),
+    "AE of the features": AutoencoderRepresentation(target_space="features"),
+    "SimCLR": SimCLRRepresentation(),
+}
+
+
+class EpochSeconds(Callback):
+    """Seconds of every epoch, the work of the device included."""
+
+    def __init__(self):
+        self.seconds = []
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.start_ = now(net.device)
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seconds.append(now(net.device) - self.start_)
+
+    def __deepcopy__(self, memo):
+        return self  # estimators copy callbacks; these seconds are for us
+
+
+def now(device):
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def tests(device, arguments):
+    """Run the tests about devices; their last line is the figure."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    command += [str(ROOT / "tests/test_device.py"), f"--device={device.type}"]
+    if arguments.small:
+        command += ["-k", "lives"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    if done.returncode:
+        print(done.stdout, done.stderr, flush=True)
+    yield {"row": "tests"}, lambda: {"result": done.stdout.strip().splitlines()[-1]}
+
+
+def steps(device, arguments):
+    """Seconds of steps of the default and of larger networks."""
+    small = arguments.small
+    for name, side, channels, batch_size, precision in STEPS[:2] if small else STEPS:
+        row = f"{name}, {side} x {side} x {channels}, {batch_size}, {precision}"
+        n = 2 * batch_size if small else max(16 * batch_size, 8192)
+        yield (
+            {"row": row},
+            lambda n=n, settings=(name, side, channels, batch_size, precision): step(
+                device, n, *settings
+            ),
+        )
+
+
+def step(device, n, name, side, channels, batch_size, precision):
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (n, channels, 4, 4), dtype=np.uint8)
+    X = coarse.repeat(side // 4, 2).repeat(side // 4, 3).reshape(n, -1)
+    seconds = EpochSeconds()
+    rep = DiffusionRepresentation(
+        image_shape=(channels, side, side),
+        batch_size=batch_size,
+        max_epochs=4,
+        precision=precision,
+        callbacks=[seconds],
+        device=str(device),
+        random_state=0,
+        **({} if name == "default" else UNET),
+    )
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    start = now(device)
+    rep.fit(X)
+    whole = now(device) - start
+    epoch = median(seconds.seconds[1:])
+    found = {
+        "ms_a_step": round(1e3 * epoch * batch_size / n, 3),
+        "images_a_second": round(n / epoch),
+        "fit_seconds": round(whole, 2),
+    }
+    start = now(device)
+    rep.transform(X)
+    found["transform_images_a_second"] = round(n / (now(device) - start))
+    if device.type == "cuda":
+        found["peak_memory_mb"] = torch.cuda.max_memory_allocated(device) >> 20
+    return found
+
+
+def quality(device, arguments):
+    """Accuracies on codes of photographs, after so many seconds of training each."""
+    if not arguments.data:
+        return
+    data = load_dataset("cifar10", folder=arguments.data)
+    for row, estimator in QUALITY.items():
+        estimator.set_params(
+            image_shape=data.image_shape, device=str(device), random_state=0
+        )
+        yield (
+            {"row": f"{row}, {arguments.seconds:g} seconds"},
+            lambda estimator=estimator: accuracies(estimator, data, arguments.seconds),
+        )
+
+
+def accuracies(rep, data, n_seconds):
+    if rep.max_epochs != 0:
+        epoch = EpochSeconds()
+        rep.set_params(max_epochs=3, callbacks=[epoch]).fit(data.X_train)
+        n_epochs = max(1, round(n_seconds / median(epoch.seconds[1:])))
+        rep.set_params(max_epochs=n_epochs, callbacks=None)
+    start = time.perf_counter()
+    rep.fit(data.X_train)
+    found = {"fit_seconds": round(time.perf_counter() - start, 1)}
+    found["n_epochs"] = rep.n_iter_
+    train, test = rep.transform(data.X_train), rep.transform(data.X_test)
+    scale = train.std()
+    order = np.random.default_rng(0).permutation(len(train))
+    for name, n, probe in [
+        ("1000", 1000, LogisticRegression(max_iter=1000)),
+        ("all", None, LogisticRegression(max_iter=1000)),
+        ("5-NN", None, KNeighborsClassifier(5)),
+    ]:
+        probe.fit(train[order[:n]] / scale, data.y_train[order[:n]])
+        found[name] = round(probe.score(test / scale, data.y_test), 4)
+    return found
+
+
+PARTS = {"tests": tests, "steps": steps, "quality": quality}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--part", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--small", action="store_true")
+    parser.add_argument("--data", type=Path, help="folder of cifar10*.npz")
+    parser.add_argument("--seconds", type=float, default=30, help="of each fit")
+    parser.add_argument("--out", type=Path, default=Path("results"))
+    arguments = parser.parse_args()
+    device = choose_device(arguments.device)
+    machine = device.type
+    if device.type == "cuda":
+        machine = torch.cuda.get_device_name(device)
+    print(f"{machine}, torch {torch.__version__}, {date.today()}", flush=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    path = arguments.out / "gpu.csv"
+    done = set()
+    if path.exists():
+        with path.open(newline="") as file:
+            done = {(row[0], row[1]) for row in csv.reader(file)}
+    for part in arguments.part:
+        for row, measure in PARTS[part](device, arguments):
+            name = row["row"]
+            if (machine, name) in done:
+                continue
+            found = measure()
+            text = "; ".join(f"{key} {value}" for key, value in found.items())
+            print(f"{name}: {text}", flush=True)
+            with path.open("a", newline="") as file:
+                csv.writer(file).writerow([machine, name, text, date.today()])
+
+
+if __name__ == "__main__":
+    main()

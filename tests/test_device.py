@@ -1,0 +1,158 @@
+"""What a device may not change: bits of a repeated fit, files, codes up to rounding.
+
+Runs on the CPU as well; `--device cuda` is what it is for. A GPU repeats bits where
+torch is asked to, and its kernels depend on the number of rows, within rounding.
+"""
+
+import os
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from diffrep import (
+    DiffusionRepresentation,
+    VariationalDiffusionRepresentation,
+    load,
+)
+from diffrep.baselines import AutoencoderRepresentation, SimCLRRepresentation
+from diffrep.core import checkpoint
+from diffrep.core.device import choose_device
+from diffrep.semi_supervised import LaplaceNetClassifier
+
+SHARED = {"n_components": 8, "max_epochs": 2, "batch_size": 64, "random_state": 0}
+IMAGES = {"image_shape": (1, 8, 8), **SHARED}
+UNET = {
+    "encoder": "wide_resnet",
+    "score_network": "unet",
+    "noise_space": "data",
+    **IMAGES,
+}
+REPRESENTATIONS = {
+    "images": DiffusionRepresentation(**IMAGES),
+    "table": DiffusionRepresentation(**SHARED),
+    "over time": VariationalDiffusionRepresentation(t_grid=3, **IMAGES),
+    "full": DiffusionRepresentation(t_grid=3, time_conditioning="full", **IMAGES),
+    "unet": DiffusionRepresentation(**UNET),
+    "autoencoder": AutoencoderRepresentation(**IMAGES),
+    "simclr": SimCLRRepresentation(**IMAGES),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def same_bits():
+    """As a user asks torch for them."""
+    on_cuda = choose_device().type == "cuda"
+    torch.use_deterministic_algorithms(on_cuda)
+    with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.fixture(scope="module", params=REPRESENTATIONS)
+def fitted(request, digits):
+    return REPRESENTATIONS[request.param].fit(digits[0])
+
+
+def test_a_fit_lives_on_the_device(fitted):
+    device = choose_device()
+    assert {w.device.type for w in fitted.net_.module_.parameters()} == {device.type}
+
+
+def test_a_repeated_fit_has_the_same_bits(fitted, digits):
+    codes = fitted.transform(digits[0])
+    again = pickle.loads(pickle.dumps(fitted)).fit(digits[0])
+    np.testing.assert_array_equal(again.transform(digits[0]), codes)
+
+
+def test_codes_agree_with_those_of_the_cpu(fitted, digits, tmp_path):
+    fitted.save(tmp_path / "model.safetensors")
+    on_cpu = load(tmp_path / "model.safetensors", device="cpu")
+    codes, expected = fitted.transform(digits[0]), on_cpu.transform(digits[0])
+    np.testing.assert_allclose(codes, expected, atol=1e-3 * expected.std())
+
+
+def test_a_code_does_not_depend_on_its_neighbours(fitted, digits):
+    codes = fitted.transform(digits[0])
+    atol = 0 if choose_device().type == "cpu" else 1e-5 * codes.std()
+    for part in (slice(0, 1), slice(17, 60), slice(399, 400)):
+        found = fitted.transform(digits[0][part])
+        np.testing.assert_allclose(found, codes[part], rtol=0, atol=atol)
+
+
+def test_a_pickle_comes_back_to_the_device(fitted, digits):
+    copy = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(
+        copy.transform(digits[0]), fitted.transform(digits[0])
+    )
+
+
+@pytest.mark.parametrize("name", ["images", "unet"])
+def test_samples_are_finite_and_repeat(name, digits):
+    rep = REPRESENTATIONS[name].fit(digits[0])
+    codes = rep.transform(digits[0][:20])
+    rows = rep.sample(codes, n_steps=4, random_state=1)
+    assert np.isfinite(rows).all()
+    np.testing.assert_array_equal(rep.sample(codes, n_steps=4, random_state=1), rows)
+
+
+@pytest.mark.parametrize("name", ["images", "unet"])
+def test_bfloat16_is_close_to_float32(name, digits):
+    # One step of either: over more, rounding is amplified as any difference is.
+    one = {"max_epochs": 1, "batch_size": 400}
+    losses = [
+        REPRESENTATIONS[name]
+        .set_params(**one, precision=precision)
+        .fit(digits[0])
+        .history_["train_loss"][0]
+        for precision in ("float32", "bf16")
+    ]
+    REPRESENTATIONS[name].set_params(max_epochs=2, batch_size=64, precision="float32")
+    assert losses[1] == pytest.approx(losses[0], rel=0.02)
+
+
+def test_a_fit_that_was_killed_goes_on_to_the_same_bits(digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
+    rep = DiffusionRepresentation(**IMAGES)
+    expected = rep.fit(digits[0]).transform(digits[0])
+    rep.set_params(checkpoint=str(tmp_path))
+
+    class Killed(BaseException):
+        pass
+
+    steps = []
+
+    def killed(self, batch, **kwargs):
+        steps.append(batch)
+        if len(steps) == 10:
+            raise Killed
+        return train_step(self, batch, **kwargs)
+
+    from diffrep.core.training import RepresentationNet
+
+    train_step = RepresentationNet.train_step
+    with monkeypatch.context() as patch:
+        patch.setattr(RepresentationNet, "train_step", killed)
+        with pytest.raises(Killed):
+            rep.fit(digits[0])
+    np.testing.assert_array_equal(rep.fit(digits[0]).transform(digits[0]), expected)
+
+
+def test_few_labels_on_the_device(digits):
+    X, y = digits[0], np.where(np.arange(400) < 50, digits[1], -1)
+    classifier = LaplaceNetClassifier(
+        DiffusionRepresentation(**IMAGES), max_epochs=2, random_state=0
+    )
+    found = classifier.fit(X, y).predict(X)
+    assert np.mean(found == digits[1]) > 0.5
+
+
+@pytest.mark.skipif(
+    os.environ.get("DIFFREP_DEVICE", "cpu") != "cuda", reason="needs a GPU"
+)
+def test_rows_are_moved_to_the_gpu_once(digits):
+    before = torch.cuda.memory_allocated()
+    rep = DiffusionRepresentation(**IMAGES).fit(digits[0])
+    assert torch.cuda.memory_allocated() > before
+    assert rep.net_.module_.null_code.is_cuda
