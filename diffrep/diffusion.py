@@ -48,24 +48,24 @@ class DiffusionRepresentation(BaseDiffusion):
         gives an ``nn.Module`` of your own with forward ``(x)``, or ``(x, t)``
         if time-conditioned; see the developer guide.
     init : {"closed_form", "random"}, default="closed_form"
-        Start of the encoder. "pca" fits it to the data in closed form: filters
-        are whitened patches, and the code holds the components of the first
-        stage of the encoder, in a table the row itself, in which rows differ
-        most and their views least, those of a PCA without views. Training adds
-        what else there is. An encoder of your own is asked through its method
-        ``initialize(X, view, generator)``, if it has one.
+        Start of the encoder. "closed_form" fits it to the data: the code holds
+        the components of its first stage in which rows differ most and their
+        views least, those of a PCA without views. The first stage of a table
+        is the row itself, that of images a bank of k-means filters, pooled,
+        and random features of these. Training adds what else there is. An
+        encoder of your own is fitted by its method ``initialize(rows)``, if it
+        has one. "random" draws all weights.
     score_network : {"mlp", "unet"} or callable, default="mlp"
         "unet" is for images. A callable ``(data_shape, n_components)`` gives
         an ``nn.Module`` of your own with forward ``(x_t, t, z)``, for x_t of
         the shape of `noise_space`.
     noise_space : {"auto", "features", "pca", "data"}, default="auto"
-        What noise is added to. "features", for images: the principal
-        components of what small fixed filters, whitened patches, answer to an
-        image, the first 512 or as many as there are pixels. "pca": the first
-        128 principal components of the data. Both are whitened halfway.
-        "data": the data themselves. "auto" is "data" unless
-        ``score_network="mlp"``; then it is "features" for images, "pca" for
-        tables.
+        What noise is added to. "features", for images: the 256 components of
+        a bank of filters in which images differ most and their views least;
+        they do not determine an image, so samples are smooth. "pca": the first
+        128 principal components of the data, whitened halfway. "data": the
+        data themselves. "auto" is "data" unless ``score_network="mlp"``; then
+        it is "features" for images, "pca" for tables.
     time_conditioning : {"late", "full"}, default="late"
         How t enters the built-in encoders: "late" chooses among features of
         several scales, so that 16 codes cost hardly more than one; "full"
@@ -83,14 +83,15 @@ class DiffusionRepresentation(BaseDiffusion):
         ``scipy.stats.beta(3, 1)``, is drawn from through its ``ppf``.
     augment : str, callable or None, default="auto"
         Random views: the encoder is shown a view of the row that is denoised.
-        "image" are small affine maps, "photo" crops, mirrors, recolours and
-        blurs, "table" replaces features by those of other rows, "gaussian"
-        adds noise of standard deviation 1; "auto" is "photo" for images of
-        three channels, "image" for others, "table" for tables. A callable
-        ``(x, generator)`` maps a batch ``(n, *data_shape)`` of standardised
-        data to another. After training `transform` reads codes through a
-        linear map that gives less weight to what views of one row change; None
-        reads them as they are.
+        "image" shifts, turns and bends a little, "photo" crops, mirrors,
+        recolours and blurs, "table" replaces features by those of other rows,
+        "gaussian" adds noise of standard deviation 1; "auto" is "photo" for
+        images of three channels, "image" for others, "table" for tables. A
+        callable ``(x, generator)`` maps a batch ``(n, *data_shape)`` of
+        standardised data to another. After training `transform` reads codes
+        through a linear map that gives less weight to what views of one row
+        change, and gives all columns one variance; None only rotates them to
+        one variance, and with ``init="random"`` leaves them as trained.
     l1_weight : float, default=1e-3
         Weight of the mean absolute value of the code against the mean squared
         error of a coordinate.
