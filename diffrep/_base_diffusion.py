@@ -19,11 +19,12 @@ from diffrep._parts import (
     score_network_factory,
     space_class,
     time_density,
+    weighted,
 )
 from diffrep._validation import Interval, StrOptions, check_rows, check_times
 from diffrep.core.device import Stream, generator
 from diffrep.core.optimizers import N_WARMUP_STEPS
-from diffrep.core.preconditioning import PRECONDITIONINGS
+from diffrep.core.preconditioning import LOSS_WEIGHTINGS, PRECONDITIONINGS
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.spaces import SPACES
 from diffrep.exceptions import CodeCollapseWarning
@@ -49,6 +50,7 @@ class BaseDiffusion(BaseGenerative):
         "noise_space": [StrOptions({"auto", *SPACES})],
         **NOISE_CONSTRAINTS,
         "preconditioning": [StrOptions(set(PRECONDITIONINGS))],
+        "loss_weighting": [StrOptions(set(LOSS_WEIGHTINGS))],
         "code_dropout": [Interval(Real, 0, 1, closed="both")],
         "mixup": ["boolean"],
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
@@ -62,6 +64,7 @@ class BaseDiffusion(BaseGenerative):
         noise_space,
         sde,
         preconditioning,
+        loss_weighting,
         time_sampling,
         code_dropout,
         mixup,
@@ -73,6 +76,7 @@ class BaseDiffusion(BaseGenerative):
         self.noise_space = noise_space
         self.sde = sde
         self.preconditioning = preconditioning
+        self.loss_weighting = loss_weighting
         self.time_sampling = time_sampling
         self.code_dropout = code_dropout
         self.mixup = mixup
@@ -214,7 +218,14 @@ class BaseDiffusion(BaseGenerative):
         return math.prod(self.net_.module_.space.shape)
 
     def _times(self):
-        return time_density(self.time_sampling, noise_process(self.sde))
+        return self._density(self.time_sampling)
+
+    def _density(self, time_sampling):
+        return weighted(
+            time_density(time_sampling, noise_process(self.sde)),
+            self.loss_weighting,
+            PRECONDITIONINGS[self.preconditioning].loss_weighting,
+        )
 
     def _diffusion_arguments(self, data_shape):
         """Arguments of a diffusion model but for the weight of its penalty."""

@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
 from diffrep._base import BaseRepresentation, check_is_trained
-from diffrep._parts import NOISE_CONSTRAINTS, time_density
+from diffrep._parts import NOISE_CONSTRAINTS
 from diffrep._validation import (
     Interval,
     StrOptions,
@@ -272,7 +272,7 @@ class BaseGenerative(BaseRepresentation):
         self.net_ = copy.deepcopy(self.net_)
         model = self.net_.module_
         view, model.augment = model.augment, None
-        model.times = time_density(time_sampling, model.sde)
+        model.times = self._density(time_sampling)
         model.encoder.requires_grad_(False)
         self.net_.initialize_optimizer()  # that of the encoder holds its averages
         self._train(X, y, self._schedule(len(X), max_epochs))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import partial
 from numbers import Integral, Real
 
@@ -13,10 +14,16 @@ from torch import nn
 from diffrep._validation import HasMethods, Interval, StrOptions, check_times
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.encoders import BACKBONES, CONDITIONINGS, class_encoder
+from diffrep.core.preconditioning import LOSS_WEIGHTINGS
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.sde import SDE, SDES
 from diffrep.core.spaces import SPACES, DataSpace, PrincipalSpace
-from diffrep.core.time_sampling import TIME_SAMPLINGS, Quantiles, SingleTime
+from diffrep.core.time_sampling import (
+    TIME_SAMPLINGS,
+    Quantiles,
+    SingleTime,
+    Weighted,
+)
 
 __all__ = [
     "NOISE_CONSTRAINTS",
@@ -30,6 +37,7 @@ __all__ = [
     "time_density",
     "time_sampling_of",
     "view_function",
+    "weighted",
 ]
 
 
@@ -135,8 +143,28 @@ def time_density(time_sampling, sde):
     return Quantiles(sde, time_sampling)
 
 
+def weighted(density, loss_weighting, native):
+    """Density of times by which a loss of one weighting has that of another one."""
+    if loss_weighting == native:
+        return density
+    return Weighted(density.sde, density, _Ratio(loss_weighting, native))
+
+
+@dataclass(frozen=True)
+class _Ratio:
+    """Weight of the loss `of` against the loss `over`, at each gamma."""
+
+    of: str
+    over: str
+
+    def __call__(self, gamma):
+        return LOSS_WEIGHTINGS[self.of](gamma) / LOSS_WEIGHTINGS[self.over](gamma)
+
+
 def time_sampling_of(density):
     """Return the `time_sampling` that a density stands for."""
+    if isinstance(density, Weighted):
+        density = density.density
     if isinstance(density, SingleTime):
         return density.time
     if isinstance(density, Quantiles):

@@ -18,7 +18,7 @@ from skorch.history import History
 from torch import nn
 
 from diffrep._files import expect, fields_of, is_plain, write
-from diffrep._parts import read_out_times, time_density, time_sampling_of
+from diffrep._parts import read_out_times, time_sampling_of
 
 __all__ = [
     "RepresentationStateMixin",
@@ -70,9 +70,8 @@ class RepresentationStateMixin(SaveMixin):
     """What `fit` of a representation learned."""
 
     def _get_state(self: Any):
-        sampling = time_sampling_of(self.net_.module_.times)
-        if sampling is self._built.get("time_sampling"):
-            sampling = None
+        times = self.net_.module_.times
+        sampling = None if times == self._times() else time_sampling_of(times)
         return {
             "n_features_in_": self.n_features_in_,
             "feature_names_in_": getattr(self, "feature_names_in_", None),
@@ -109,7 +108,7 @@ class RepresentationStateMixin(SaveMixin):
         sampling = state["time_sampling"]
         if sampling is not None:
             expect(isinstance(sampling, str | float), "time_sampling is a name or time")
-            net.module_.times = time_density(sampling, net.module_.times.sde)
+            net.module_.times = self._density(sampling)
         self.net_ = net
         self._tell_history()
 

@@ -582,7 +582,10 @@ class DenoiserFeatures(BaseRepresentation):
         self.time_sampling = time_sampling
 
     def _times(self):
-        return time_density(self.time_sampling, noise_process(self.sde))
+        return self._density(self.time_sampling)
+
+    def _density(self, time_sampling):
+        return time_density(time_sampling, noise_process(self.sde))
 
     def _model(self, data_shape):
         return DenoiserModel, {

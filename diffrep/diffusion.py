@@ -74,7 +74,14 @@ class DiffusionRepresentation(BaseDiffusion):
         Noise process, in units of the standardised data.
     preconditioning : {"edm", "none"}, default="edm"
         "edm" gives the score network inputs and targets of unit variance at
-        every noise level; "none" is the paper's score loss.
+        every noise level; with "none" it is shown x_t and asked for the noise.
+    loss_weighting : {"edm", "eps"}, default="edm"
+        What an error costs at each noise level. "edm" weighs all levels alike
+        for data of unit variance, see Karras et al. (2022); "eps" is the mean
+        squared error of the noise, the paper's ``lambda = sigma^2``, by which
+        a code is hardly worth anything at high noise. Whatever the
+        preconditioning, times are drawn more often in place of larger weights,
+        so penalties on codes that change with t are weighed along.
     time_sampling : str, float or object with ppf, default="log_normal"
         Density of the training times. It sets the level of detail that the
         code holds: the more noise, the coarser. "uniform" draws t uniformly,
@@ -201,6 +208,7 @@ class DiffusionRepresentation(BaseDiffusion):
         time_conditioning="late",
         sde="ve",
         preconditioning="edm",
+        loss_weighting="edm",
         time_sampling="log_normal",
         augment="auto",
         l1_weight=1e-3,
@@ -232,6 +240,7 @@ class DiffusionRepresentation(BaseDiffusion):
             time_conditioning=time_conditioning,
             sde=sde,
             preconditioning=preconditioning,
+            loss_weighting=loss_weighting,
             time_sampling=time_sampling,
             augment=augment,
             code_dropout=code_dropout,
@@ -270,7 +279,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
     kl_weight : float, default=0.003
         Weight of the KL as a fraction of the limit from which on no code pays
         its price, computed for white data of unit variance from `sde`,
-        `preconditioning` and `time_sampling`; see
+        `loss_weighting` and `time_sampling`; see
         :func:`diffrep.core.objectives.collapse_limit`. The loss is
         ``mean squared error + kl_weight * limit * KL / d``, KL in nats and d
         the number of coordinates of `noise_space`. A warning is given from 1 on.
@@ -321,6 +330,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
         time_conditioning="late",
         sde="ve",
         preconditioning="edm",
+        loss_weighting="edm",
         time_sampling="log_normal",
         augment="auto",
         kl_weight=0.003,
@@ -352,6 +362,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
             time_conditioning=time_conditioning,
             sde=sde,
             preconditioning=preconditioning,
+            loss_weighting=loss_weighting,
             time_sampling=time_sampling,
             augment=augment,
             code_dropout=code_dropout,

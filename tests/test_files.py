@@ -95,6 +95,7 @@ REPRESENTATIONS = {
         sde=SubVP(beta_max=10.0),
         time_sampling="high_noise",
         preconditioning="none",
+        loss_weighting="eps",
         noise_space="data",
         reconstruction_weight=0.5,
         early_stopping=True,

@@ -114,6 +114,7 @@ OTHER_VALUES = {
     "time_conditioning": "full",
     "sde": VE(sigma_max=20.0),
     "preconditioning": "none",
+    "loss_weighting": "eps",
     "time_sampling": "high_noise",
     "augment": "table",
     "l1_weight": 0.1,

@@ -244,7 +244,7 @@ class DiffusionModel(EncoderModel):
         u = torch.rand(len(x0), 1, generator=generator, device=x0.device)
         z = torch.where(u < self.code_dropout, self.null_code, z)
         error = weight * self.denoising_error(x0, eps, t, z)
-        return {"denoising": error.mean(), **losses}
+        return {"denoising": self.times.mean_weight * error.mean(), **losses}
 
     def code(self, x: Tensor, t: Tensor, generator: torch.Generator):
         """Codes ``(n, n_components)`` to denoise with, and their penalty ``(n,)``."""

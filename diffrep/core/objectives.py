@@ -101,5 +101,5 @@ def collapse_limit(
     """
     u = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
     gamma = sde.noise_to_signal(times.ppf(u)) ** -2
-    reward = preconditioning.reward(gamma)
+    reward = times.mean_weight * preconditioning.reward(gamma)
     return float(reward.max() if time_conditioned else reward.mean())

@@ -1,8 +1,9 @@
-r"""What the score network F is shown and asked for.
+r"""What the score network F is shown and asked for, and what its errors cost.
 
 With ``x_t = alpha x0 + sigma eps`` each scheme fixes the input of F, its
 target, and how an estimate of x0 is read off its output. The training loss is
-the squared error of F on its target, per coordinate.
+the squared error of F on its target, per coordinate, which weighs noise levels
+as the scheme's `loss_weighting` says, or as another one.
 
 Arguments ``alpha`` and ``sigma`` broadcast against ``x0``, ``eps``, ``x_t``
 and ``F``, which have shape ``(n, ...)``; all in units of standardised data.
@@ -10,9 +11,12 @@ and ``F``, which have shape ``(n, ...)``; all in units of standardised data.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import torch
 from torch import Tensor
 
-__all__ = ["EDM", "PRECONDITIONINGS", "Plain"]
+__all__ = ["EDM", "LOSS_WEIGHTINGS", "PRECONDITIONINGS", "Plain"]
 
 
 class EDM:
@@ -23,6 +27,8 @@ class EDM:
     ``-v = (sigma x0 - alpha eps) / sqrt(alpha^2 + sigma^2)``, which weighs the
     squared error of x0 by ``(sigma^2 + alpha^2) / sigma^2``.
     """
+
+    loss_weighting = "edm"
 
     @staticmethod
     def network_input(x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
@@ -50,6 +56,8 @@ class Plain:
     noise, and the reward of a code vanishes at high noise.
     """
 
+    loss_weighting = "eps"
+
     @staticmethod
     def network_input(x_t: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return x_t
@@ -68,5 +76,16 @@ class Plain:
         return 2 * gamma / (1 + gamma) ** 2
 
 
+def _share_of_signal(gamma: Tensor) -> Tensor:
+    return gamma / (1 + gamma)
+
+
 #: Names that the estimators accept for their parameter ``preconditioning``.
-PRECONDITIONINGS = {"edm": EDM, "none": Plain}
+PRECONDITIONINGS: dict[str, type[EDM] | type[Plain]] = {"edm": EDM, "none": Plain}
+
+#: Names that the estimators accept for their parameter ``loss_weighting``: the
+#: weight at gamma = alpha^2 / sigma^2, in units of the loss of `EDM`.
+LOSS_WEIGHTINGS: dict[str, Callable[[Tensor], Tensor]] = {
+    "edm": torch.ones_like,
+    "eps": _share_of_signal,
+}

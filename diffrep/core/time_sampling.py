@@ -10,6 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -26,8 +27,13 @@ __all__ = [
     "SingleTime",
     "TimeSampling",
     "Uniform",
+    "Weighted",
     "stratified",
 ]
+
+
+#: Quantiles of a density at which a weight is looked at.
+N_WEIGHTS = 4096
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,11 @@ class TimeSampling(ABC):
     def t_min(self) -> float:
         """Smallest time that is trained on or read."""
         return self.sde.t_min
+
+    @property
+    def mean_weight(self) -> float:
+        """What the mean loss of the times drawn is multiplied by."""
+        return 1.0
 
     @abstractmethod
     def ppf(self, u: Tensor) -> Tensor:
@@ -112,6 +123,45 @@ class Quantiles(TimeSampling):
                 f"to {t.max():.4g}; its ppf must map (0, 1) into [0, 1]."
             )
         return u.new_tensor(t).clamp(min=self.t_min)
+
+
+@dataclass(frozen=True)
+class Weighted(TimeSampling):
+    """Draws times by density times weight, in place of weighing the loss.
+
+    The mean of a loss over these times, times `mean_weight`, is the mean of the
+    weighted loss over those of `density`; no row is drawn for a weight of 0.
+
+    Parameters
+    ----------
+    density : TimeSampling
+        Of the same `sde`.
+    weight : callable
+        Weight at each signal-to-noise ratio ``alpha^2 / sigma^2``, of the same
+        shape.
+    """
+
+    density: TimeSampling
+    weight: Callable[[Tensor], Tensor]
+
+    @property
+    def mean_weight(self):
+        return float(self._weights.mean())
+
+    def ppf(self, u):
+        shares = self._weights.cumsum(0) / self._weights.sum()
+        shares = shares.to(u.device)
+        v = u.double()
+        i = torch.searchsorted(shares, v).clamp(max=len(shares) - 1)
+        before = torch.where(i > 0, shares[i - 1], 0.0)
+        passed = (v - before) / (shares[i] - before)
+        return self.density.ppf(((i + passed) / len(shares)).to(u))
+
+    @cached_property
+    def _weights(self):
+        """Weights at evenly spaced quantiles of the density."""
+        u = (torch.arange(N_WEIGHTS, dtype=torch.float64) + 0.5) / N_WEIGHTS
+        return self.weight(self.sde.noise_to_signal(self.density.ppf(u)) ** -2)
 
 
 def stratified(n: int, generator: torch.Generator) -> Tensor:

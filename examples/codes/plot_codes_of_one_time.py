@@ -33,6 +33,7 @@ representations = {
         2,
         time_sampling=t,
         preconditioning="none",
+        loss_weighting="eps",
         l1_weight=0.0,
         lr=1e-2,
         max_epochs=MAX_EPOCHS,

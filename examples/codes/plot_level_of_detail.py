@@ -29,7 +29,7 @@ shared = {
     "noise_space": "data",
     "init": "random",
     "sde": VE(sigma_max=SIGMA_MAX),
-    "preconditioning": "none",
+    "loss_weighting": "eps",
     "augment": None,
     "lr": 1e-2,
     "batch_size": 64,

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from diffrep._parts import weighted
 from diffrep.core.models import DiffusionModel
 from diffrep.core.objectives import (
     collapse_limit,
@@ -127,6 +128,11 @@ def test_loss_is_the_weighted_error_of_x0(sde, scheme, density, values):
 )
 def test_collapse_limit(sde, scheme, density, static, conditioned):
     times = density(sde)
+    if scheme is Plain:  # the same loss, of another network
+        likewise = weighted(times, "eps", "edm")
+        assert collapse_limit(sde, EDM, likewise, False) == pytest.approx(
+            static, rel=2e-3
+        )
     assert collapse_limit(sde, scheme, times, False) == pytest.approx(static, rel=2e-3)
     limit = collapse_limit(sde, scheme, times, True)
     assert limit == pytest.approx(conditioned, rel=2e-3)

@@ -5,6 +5,8 @@ import pytest
 import scipy.stats
 import torch
 
+from diffrep._parts import weighted
+from diffrep.core.preconditioning import LOSS_WEIGHTINGS
 from diffrep.core.sde import VE, VP, SubVP
 from diffrep.core.time_sampling import (
     HighNoise,
@@ -68,3 +70,30 @@ def test_one_draw_in_each_stratum():
     assert (u * 1000).floor().tolist() == list(range(1000))
     within = (u.double() * 1000 % 1).numpy()
     assert scipy.stats.kstest(within, "uniform").pvalue > 0.01
+
+
+@pytest.mark.parametrize("sde", [VE(), VP(), SubVP(), VE(sigma_max=5.0)], ids=str)
+@pytest.mark.parametrize("density", [Uniform, HighNoise, LogNormal])
+@pytest.mark.parametrize(("of", "over"), [("eps", "edm"), ("edm", "eps")])
+def test_drawing_by_weight_is_weighing(sde, density, of, over):
+    times = density(sde)
+    drawn = weighted(times, of, over)
+    gamma = sde.noise_to_signal(times.ppf(U)) ** -2
+    weight = LOSS_WEIGHTINGS[of](gamma) / LOSS_WEIGHTINGS[over](gamma)
+    assert drawn.mean_weight == pytest.approx(float(weight.mean()), rel=0.02)
+    for loss in (lambda t: t, lambda t: (7 * t).sin() ** 2, lambda t: (t < 0.4) * 1.0):
+        expected = float((weight * loss(times.ppf(U))).mean())
+        found = drawn.mean_weight * float(loss(drawn.ppf(U)).double().mean())
+        assert found == pytest.approx(expected, rel=0.02, abs=2e-3 * drawn.mean_weight)
+
+
+def test_weights_of_one_time_are_one_number():
+    drawn = weighted(SingleTime(VE(), 0.5), "eps", "edm")
+    assert set(drawn.ppf(U).tolist()) == {0.5}
+    sigma = float(VE().sigma(torch.tensor(0.5)))
+    assert drawn.mean_weight == pytest.approx(1 / (1 + sigma**2))
+
+
+def test_equal_weights_change_nothing():
+    times = LogNormal(VP())
+    assert weighted(times, "edm", "edm") is times
