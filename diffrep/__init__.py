@@ -25,11 +25,13 @@ from diffrep._version import __version__
 from diffrep.core.distributed import data_parallel
 from diffrep.core.sde import SDE, VE, VP, SubVP
 from diffrep.diffusion import (
+    PAPER_SETTING,
     DiffusionRepresentation,
     VariationalDiffusionRepresentation,
 )
 
 __all__ = [
+    "PAPER_SETTING",
     "SDE",
     "VE",
     "VP",

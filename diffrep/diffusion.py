@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from numbers import Integral, Real
+from types import MappingProxyType
 
 import numpy as np
 import torch
@@ -16,7 +17,30 @@ from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
 from diffrep.core.objectives import collapse_limit
 from diffrep.exceptions import CodeCollapseWarning
 
-__all__ = ["DiffusionRepresentation", "VariationalDiffusionRepresentation"]
+__all__ = [
+    "PAPER_SETTING",
+    "DiffusionRepresentation",
+    "VariationalDiffusionRepresentation",
+]
+
+
+PAPER_SETTING = MappingProxyType(
+    {
+        "time_conditioning": "full",
+        "init": "random",
+        "augment": None,
+        "noise_space": "data",
+        "loss_weighting": "eps",
+        "time_sampling": "uniform",
+    }
+)
+"""Parameters of Mittal et al. (2023): ``DiffusionRepresentation(**PAPER_SETTING)``.
+
+t enters every block of the encoder, which starts at random and is shown no views;
+noise is added to the data at uniform t and weighed by ``lambda = sigma^2``. Two
+things stay as they are: `preconditioning`, since the plain network of the paper does
+not train in minutes, and the sizes of the networks.
+"""
 
 
 class DiffusionRepresentation(BaseDiffusion):

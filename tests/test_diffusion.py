@@ -14,6 +14,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from diffrep import (
+    PAPER_SETTING,
     SDE,
     VE,
     DiffusionRepresentation,
@@ -235,6 +236,27 @@ def test_partial_fit_learns_epoch_by_epoch(table):
     mean = rep.mean_.copy()
     rep.partial_fit(X + 5)
     np.testing.assert_array_equal(rep.mean_, mean)
+
+
+@pytest.mark.parametrize(
+    "estimator", [DiffusionRepresentation, VariationalDiffusionRepresentation]
+)
+def test_the_setting_of_the_paper_is_the_loss_of_the_noise(estimator, table):
+    X, _ = table
+    rep = estimator(4, random_state=0, max_epochs=1, lr=1e-12, **PAPER_SETTING).fit(X)
+    model = rep.net_.module_
+    model.score_network.output.weight.data.zero_()
+    model.score_network.output.bias.data.zero_()
+    x = rep._rows(X)[:][0].repeat(40, 1)
+    draws = torch.Generator().manual_seed(0)
+    with torch.inference_mode():
+        found = float(model(x, x, draws)["denoising"])
+    # A network that answers 0 takes the mean of noise and data for either: at
+    # uniform t, || eps - (x_t sigma) / (1 + sigma^2) ||^2 = 1 / (1 + sigma^2) in white
+    # data of unit variance.
+    sigma = model.sde.sigma(torch.linspace(0, 1, 10_001))
+    expected = float((1 / (1 + sigma**2)).mean())
+    assert found == pytest.approx(expected, rel=0.03)
 
 
 def test_l1_weight_shrinks_the_code(table):
