@@ -252,12 +252,13 @@ def main():
     )
     parser.add_argument("--probe", choices=PROBES, default="linear")
     parser.add_argument("--scale", action="store_true", help="codes before the probe")
-    parser.add_argument("--labels", type=int, nargs="+", default=[10, 100, 1000, "all"])
+    parser.add_argument("--labels", nargs="+", default=["10", "100", "1000", "all"])
     parser.add_argument("--jobs", type=int, default=2, help="fits at a time")
     parser.add_argument("--rows", type=int, help="rows of mnist, cifar10 to fit on")
     parser.add_argument("--only", nargs="+", help="rows of the table")
     parser.add_argument("--out", type=Path, default=Path("results"))
     arguments = parser.parse_args()
+    arguments.labels = [n if n == "all" else int(n) for n in arguments.labels]
     arguments.out.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
     for name in arguments.datasets:
