@@ -228,8 +228,10 @@ def padded(function, x):
     -------
     values : Tensor of shape (n, ...)
     """
-    padding = x.new_zeros(-len(x) % N_ALIKE, *x.shape[1:])
-    return function(torch.cat([x, padding]))[: len(x)]
+    n = len(x)
+    if n % N_ALIKE:
+        x = torch.cat([x, x.new_zeros(-n % N_ALIKE, *x.shape[1:])])
+    return function(x)[:n]
 
 
 def _chosen(tensor, chosen):

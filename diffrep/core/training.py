@@ -29,7 +29,7 @@ __all__ = [
 MAX_GRAD_NORM = 1.0
 
 #: Rows are encoded in blocks of this size.
-BLOCK = {"cpu": 256, "cuda": 1024, "mps": 1024}
+BLOCK = {"cpu": 384, "cuda": 1024, "mps": 1024}
 
 
 class SeededNet(TrainingLoop):
