@@ -94,7 +94,7 @@ def tests(device, arguments):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout, done.stderr, flush=True)
-    yield {"row": "tests"}, lambda: {"result": done.stdout.strip().splitlines()[-1]}
+    yield "tests", lambda: {"result": done.stdout.strip().splitlines()[-1]}
 
 
 def steps(device, arguments):
@@ -104,7 +104,7 @@ def steps(device, arguments):
         row = f"{name}, {side} x {side} x {channels}, {batch_size}, {precision}"
         n = 2 * batch_size if small else max(16 * batch_size, 8192)
         yield (
-            {"row": row},
+            row,
             lambda n=n, settings=(name, side, channels, batch_size, precision): step(
                 device, n, *settings
             ),
@@ -155,7 +155,7 @@ def quality(device, arguments):
             image_shape=data.image_shape, device=str(device), random_state=0
         )
         yield (
-            {"row": f"{row}, {arguments.seconds:g} seconds"},
+            f"{row}, {arguments.seconds:g} seconds",
             lambda estimator=estimator: accuracies(estimator, data, arguments.seconds),
         )
 
@@ -207,8 +207,7 @@ def main():
         with path.open(newline="") as file:
             done = {(row[0], row[1]) for row in csv.reader(file)}
     for part in arguments.part:
-        for row, measure in PARTS[part](device, arguments):
-            name = row["row"]
+        for name, measure in PARTS[part](device, arguments):
             if (machine, name) in done:
                 continue
             found = measure()

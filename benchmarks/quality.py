@@ -1,4 +1,4 @@
-"""Who is better: every representation on the same data, views and CPU seconds.
+"""Compare representations on the same data, with the same views and training time.
 
     python benchmarks/quality.py digits wine mnist --data FOLDER [--seeds 3] [--out DIR]
 

@@ -16,7 +16,7 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from diffrep._base import BaseRepresentation
+from diffrep._base import N_FITTED_ROWS, BaseRepresentation
 from diffrep._files import expect, fields_of
 from diffrep._states import (
     SaveMixin,
@@ -33,9 +33,6 @@ from diffrep.core.rows import Rows
 from diffrep.core.training import SeededNet
 
 __all__ = ["BaseCodeClassifier"]
-
-#: Rows on which the curves that a head is given are brought to one length.
-N_START_ROWS = 5_000
 
 
 class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
@@ -165,7 +162,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
     def _start(self, inputs):
         """Bring the curves to one length, as seen on some rows."""
         rng = np.random.default_rng(seed_for(self.net_.seed, Stream.START, 1))
-        x, _ = self._rows(inputs).some(N_START_ROWS, rng)
+        x, _ = self._rows(inputs).some(N_FITTED_ROWS, rng)
         self.net_.module_.initialize(x)
 
     def _train(self, rows, n_epochs):

@@ -53,10 +53,10 @@ WEIGHT_DECAY = 5e-4
 class LaplaceNetClassifier(BaseCodeClassifier):
     """Classifier from few labels and many rows without: LaplaceNet.
 
-    A network, best one that a representation has learned without labels, is
-    trained on the labelled rows; then, at every epoch, labels spread from these
-    over the graph of nearest neighbours in its codes, and it is trained on what
-    all rows have come to be called. The result predicts new rows.
+    A network is trained on the labelled rows, starting from a representation
+    if one is given. At every epoch the labels are then propagated over the
+    graph of nearest neighbours in its codes, and the network is trained on all
+    rows with these pseudo-labels. It predicts the classes of new rows.
 
     Parameters
     ----------

@@ -7,6 +7,20 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
+from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep.baselines import (
+    AutoencoderRepresentation,
+    SimCLRRepresentation,
+    VariationalAutoencoderRepresentation,
+)
+
+WITHOUT_VIEWS = [
+    DiffusionRepresentation,
+    VariationalDiffusionRepresentation,
+    AutoencoderRepresentation,
+    VariationalAutoencoderRepresentation,
+]
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -36,6 +50,18 @@ def global_generators_untouched():
     yield
     assert torch.equal(torch.get_rng_state(), torch_state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+@pytest.fixture(params=[*WITHOUT_VIEWS, SimCLRRepresentation])
+def estimator(request):
+    """Class of every representation whose encoder is trained."""
+    return request.param
+
+
+@pytest.fixture(params=WITHOUT_VIEWS)
+def estimator_without_views(request):
+    """Class of every such representation that can be trained without views."""
+    return request.param
 
 
 @pytest.fixture(scope="session")

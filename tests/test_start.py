@@ -8,21 +8,11 @@ from sklearn.decomposition import PCA
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep import DiffusionRepresentation
 from diffrep.baselines import (
-    AutoencoderRepresentation,
     SimCLRRepresentation,
-    VariationalAutoencoderRepresentation,
 )
 from diffrep.core.spaces import DataSpace, FeatureSpace, PrincipalSpace
-
-TRAINED = [
-    DiffusionRepresentation,
-    VariationalDiffusionRepresentation,
-    AutoencoderRepresentation,
-    VariationalAutoencoderRepresentation,
-    SimCLRRepresentation,
-]
 
 
 def unchanged(x, generator):
@@ -52,7 +42,6 @@ def assert_components_are_alike(codes, expected, atol=1e-3):
     np.testing.assert_allclose(codes * signs, expected, atol=atol)
 
 
-@pytest.mark.parametrize("estimator", TRAINED)
 @pytest.mark.parametrize("conditioning", ["late", "full"])
 def test_code_of_a_table_starts_as_a_pca(estimator, conditioning, table):
     X, _ = table
@@ -66,7 +55,6 @@ def test_code_of_a_table_starts_as_a_pca(estimator, conditioning, table):
         assert codes.var(axis=0).mean() == pytest.approx(1, abs=1e-3)
 
 
-@pytest.mark.parametrize("estimator", TRAINED)
 def test_fully_conditioned_codes_start_alike_at_all_times(estimator, table):
     X, _ = table
     rep = at_the_start(estimator, t_grid=3, time_conditioning="full").fit(X)
@@ -77,7 +65,6 @@ def test_fully_conditioned_codes_start_alike_at_all_times(estimator, table):
     np.testing.assert_allclose(curve - curve[:, :1], 0, atol=1e-5)
 
 
-@pytest.mark.parametrize("estimator", TRAINED)
 def test_curves_start_as_a_cosine_series_of_components(estimator, table):
     X, _ = table
     rep = at_the_start(estimator, 2, t_grid=4).fit(X)
@@ -190,7 +177,6 @@ class Own(nn.Module):
         self.draw = torch.randn(3, generator=rows.generator)
 
 
-@pytest.mark.parametrize("estimator", TRAINED)
 def test_own_encoder_is_shown_the_rows_only_if_asked_to(estimator, table):
     X, _ = table
     rep = at_the_start(estimator, encoder=Own).fit(X)

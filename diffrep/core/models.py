@@ -131,7 +131,7 @@ class EncoderModel(nn.Module):
             mean, size = z.X.mean(0), z.X.var(0, correction=0).mean().sqrt()
             maps = torch.eye(self.n_components).to(z.X) / size.clamp(min=1e-6)
             for _ in range(N_READOUT_FITS):
-                found = z.through(lambda x: (x - mean) @ maps)  # noqa: B023
+                found = z.through(lambda x, maps=maps: (x - mean) @ maps)
                 maps = maps @ found.stable_components(self.n_components)[1]
             maps = maps * size
         else:

@@ -144,13 +144,12 @@ class Weighted(TimeSampling):
     density: TimeSampling
     weight: Callable[[Tensor], Tensor]
 
-    @property
+    @cached_property
     def mean_weight(self):
         return float(self._weights.mean())
 
     def ppf(self, u):
-        shares = self._weights.cumsum(0) / self._weights.sum()
-        shares = shares.to(u.device)
+        shares = self._shares.to(u.device)
         v = u.double()
         i = torch.searchsorted(shares, v).clamp(max=len(shares) - 1)
         before = torch.where(i > 0, shares[i - 1], 0.0)
@@ -162,6 +161,11 @@ class Weighted(TimeSampling):
         """Weights at evenly spaced quantiles of the density."""
         u = (torch.arange(N_WEIGHTS, dtype=torch.float64) + 0.5) / N_WEIGHTS
         return self.weight(self.sde.noise_to_signal(self.density.ppf(u)) ** -2)
+
+    @cached_property
+    def _shares(self):
+        """Shares of the draws below the ends of the intervals of `_weights`."""
+        return self._weights.cumsum(0) / self._weights.sum()
 
 
 def stratified(n: int, generator: torch.Generator) -> Tensor:

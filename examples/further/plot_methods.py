@@ -41,8 +41,8 @@ print(accuracy.round(3).to_string())
 # Autoencoders as usual are about where a PCA is. With views and start an autoencoder is
 # among the others: most of what they are ahead by is not the objective. After so few
 # epochs the last four are within three points of each other, which one split cannot
-# tell from chance; with equal and more seconds, on more data, see "Who is better" in
-# the guide.
+# tell from chance; for longer training on more data, see "Comparison of
+# representations" in the guide.
 order = list(representations)
 ax = accuracy.loc[order[::-1]].plot.barh(figsize=(7, 4))
 ax.set(xlim=(0.6, 1), xlabel="accuracy of a logistic regression", ylabel="")
