@@ -49,7 +49,12 @@ def measure(name, weighting, times, seed, data, n_steps, lr, sigma_max):
         max_epochs=max(1, n_steps * 128 // len(X)),
         lr=lr,
         random_state=seed,
-        **PAPER_SETTING | {"loss_weighting": weighting, "time_sampling": times},
+        **PAPER_SETTING
+        | {
+            "time_conditioning": "readout",  # one code for all times
+            "loss_weighting": weighting,
+            "time_sampling": times,
+        },
         **options,
     )
     start = time.process_time()

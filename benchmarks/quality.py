@@ -31,7 +31,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC
 
-from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep import (
+    PAPER_SETTING,
+    DiffusionRepresentation,
+    VariationalDiffusionRepresentation,
+)
 from diffrep.baselines import (
     AutoencoderRepresentation,
     DenoiserFeatures,
@@ -51,6 +55,7 @@ AMOUNTS = {
 OTHERS = {"seconds": 10, "steps": 800}
 
 PAPER = {"augment": None, "init": "random"}
+STATIC_PAPER = PAPER_SETTING | {"time_conditioning": "readout"}
 FEATURES = {"target_space": "features"}
 TRAINED = {
     "AE": partial(AutoencoderRepresentation, **PAPER),
@@ -61,6 +66,16 @@ TRAINED = {
     "VAE of the features": partial(VariationalAutoencoderRepresentation, **FEATURES),
     "SimCLR": SimCLRRepresentation,
     "SimCLR-Gauss": partial(SimCLRRepresentation, augment="gaussian"),
+    "SimCLR-Gauss, as in the paper": partial(
+        SimCLRRepresentation, augment="gaussian", init="random"
+    ),
+    "DRL, as in the paper": partial(DiffusionRepresentation, **STATIC_PAPER),
+    "DRL, as in the paper, noise as view": partial(
+        DiffusionRepresentation, **STATIC_PAPER | {"augment": "gaussian"}
+    ),
+    "VDRL, as in the paper": partial(
+        VariationalDiffusionRepresentation, **STATIC_PAPER
+    ),
     "DDAE": DenoiserFeatures,
     "DDAE, 4 times": partial(DenoiserFeatures, t_grid=4),
     "DRL": DiffusionRepresentation,

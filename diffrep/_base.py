@@ -26,6 +26,7 @@ from diffrep._parts import (
     encoder_factory,
     read_out_times,
     read_shape,
+    told_times,
     view_function,
 )
 from diffrep._states import RepresentationStateMixin
@@ -43,7 +44,7 @@ from diffrep._validation import (
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.closed_form import ViewedRows
 from diffrep.core.device import Stream, choose_device, generator, seed_for
-from diffrep.core.encoders import BACKBONES, CONDITIONINGS
+from diffrep.core.encoders import BACKBONES
 from diffrep.core.loop import Progress
 from diffrep.core.rows import MAX_VALUES, Rows, blocks, hold_out
 from diffrep.core.spaces import DataSpace
@@ -70,6 +71,9 @@ N_BLOCK_ROWS = 10_000
 #: Number of rows whose codes are looked at after training.
 N_CHECKED_ROWS = 256
 
+#: Codes are trained at least this wide where a part of them is read at each time.
+LEAST_WIDTH = 128
+
 
 class BaseRepresentation(
     CodesMixin, RepresentationStateMixin, BaseEstimator, metaclass=ABCMeta
@@ -86,7 +90,7 @@ class BaseRepresentation(
         "image_shape": [None, "array-like"],
         "encoder": [StrOptions({"auto", "class", *BACKBONES}), callable],
         "init": [StrOptions({"closed_form", "random"})],
-        "time_conditioning": [StrOptions(set(CONDITIONINGS))],
+        "time_conditioning": [StrOptions({"readout", "full"})],
         "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
         "max_epochs": [
             StrOptions({"auto"}),
@@ -296,7 +300,7 @@ class BaseRepresentation(
     def _build(self, X, y):
         """Set all that is fixed before the first step; `net_` last."""
         self._built = self.get_params(deep=False)
-        self.t_grid_ = read_out_times(self.t_grid, self._times())
+        self.t_grid_ = self._given_times()
         net = self._net(draw_seed(self.random_state))
         self.mean_, self.scale_ = row_statistics(X, self._given_shape)
         self.net_ = net.initialize()
@@ -311,15 +315,15 @@ class BaseRepresentation(
         view = view_function(self.augment, data_shape)
         arguments = {
             "data_shape": data_shape,
-            "n_components": self.n_components,
+            "n_components": self._width(view),
+            "n_columns": self.n_components,
             "encoder": encoder_factory(
                 self.encoder,
-                self.time_conditioning,
                 self._times(),
                 data_shape,
                 len(self.classes_) if self._labels else None,
             ),
-            "time_conditioned": self.t_grid_ is not None,
+            "time_conditioned": self._is_time_conditioned(),
             "times": self._times(),
             "augment": None if self._labels else view,  # classes have no views
             **arguments,
@@ -334,6 +338,24 @@ class BaseRepresentation(
             optimizer__fused=device.type in {"cpu", "cuda"},
             **{f"module__{name}": value for name, value in arguments.items()},
         )
+
+    def _is_time_conditioned(self):
+        """Whether the encoder takes t."""
+        return self.time_conditioning == "full"
+
+    def _width(self, view):
+        """Length of the code that is trained."""
+        is_read_whole = self.t_grid is None or self._is_time_conditioned()
+        if is_read_whole or (view is None and self.init == "random"):
+            return self.n_components
+        return max(LEAST_WIDTH, self.n_components)
+
+    def _given_times(self):
+        """Return the times of `t_grid`; None if it is, or if they follow from codes."""
+        is_number = isinstance(self.t_grid, Integral)
+        if self.t_grid is None or (is_number and not self._is_time_conditioned()):
+            return None
+        return read_out_times(self.t_grid, self._times())
 
     def _own_networks(self):
         """Parameters that are networks of the user's own."""
@@ -422,8 +444,8 @@ class BaseRepresentation(
         """Refuse weights that are finite, but make codes that are not."""
         with torch.inference_mode(), self.net_.autocast():
             _, seen = self._rows(X, y)[:N_CHECKED_ROWS]
-            times = torch.tensor(self._read_times(), dtype=torch.float32)
-            codes = self.net_.module_.curve(seen, times.to(seen.device))
+            model = self.net_.module_
+            codes = model.curve(seen, model.readout.times)
             size = codes.float().square().sum()  # a read-out needs the squares
         if not size.isfinite():
             raise DivergenceError(
@@ -433,15 +455,16 @@ class BaseRepresentation(
             )
 
     def _fit_readout(self, X, y):
-        """Fit how codes are read, unless they are neither viewed nor started."""
+        """Fit how codes are read; set `t_grid_` where it follows from codes."""
         model, seed = self.net_.module_, self.net_.seed
-        if model.augment is None and self.init == "random":
-            return
+        as_trained = model.augment is None and self.init == "random"
         rng = np.random.default_rng(seed_for(seed, Stream.READOUT))
         _, seen = self._rows(X, y).some(N_READOUT_ROWS, rng)
         draws = generator(seed, Stream.READOUT, 1, self.net_.device)
         with self.net_.forked(draws):
-            model.fit_readout(ViewedRows.drawn(seen, model.augment, draws))
+            model.fit_readout(ViewedRows.drawn(seen, model.augment, draws), as_trained)
+        if isinstance(self.t_grid, Integral) and not model.time_conditioned:
+            self.t_grid_ = told_times(self.t_grid, model)
 
     def _rows(self, X, y=None, **options):
         mean, scale, shape, given = self._scaling

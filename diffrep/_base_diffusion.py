@@ -40,6 +40,10 @@ SCORE_BATCH = 256
 LEAST_GAIN = 0.005
 N_COLLAPSE_ROWS = 1000
 
+#: Codes are said not to depend on t if their variance over t is a smaller share of
+#: that over rows.
+LEAST_CHANGE = 1e-3
+
 
 class BaseDiffusion(BaseGenerative):
     """What DRL and VDRL share: noise, score network, score."""
@@ -155,7 +159,7 @@ class BaseDiffusion(BaseGenerative):
         )
 
     def _warn_of_collapse(self, X, y):
-        """Warn if rows are denoised as well with the codes of other rows."""
+        """Warn if codes are worth next to nothing, or ignore the t they are read at."""
         if self.code_dropout == 1 or self.net_.step_ < N_WARMUP_STEPS:
             return
         rows = self._rows(X, y, index=np.arange(min(len(X), N_COLLAPSE_ROWS)))
@@ -167,6 +171,22 @@ class BaseDiffusion(BaseGenerative):
                 f"The code carries next to nothing: rows are denoised as well (loss "
                 f"{own:.4g}) with the codes of other rows ({other:.4g}). Lower "
                 "l1_weight or kl_weight, train longer, or train at more noise.",
+                CodeCollapseWarning,
+                stacklevel=2,
+            )
+        model = self.net_.module_
+        if not model.time_conditioned or self.t_grid_ is None:
+            return
+        with torch.inference_mode(), self.net_.autocast():
+            times = torch.tensor(times, device=self.net_.device)
+            curves = model.curve(rows[: len(rows)][1], times).float()
+        over_t, over_rows = (curves.var(i).mean() for i in (1, 0))
+        if over_t < LEAST_CHANGE * over_rows:
+            warnings.warn(
+                "Codes do not depend on t: their variance over the training times is "
+                f"{float(over_t / over_rows):.1g} of that over rows. Train longer, use "
+                "loss_weighting='edm', or time_conditioning='readout', which reads "
+                "different codes at different t whatever was trained.",
                 CodeCollapseWarning,
                 stacklevel=2,
             )

@@ -61,13 +61,14 @@ class CodesMixin(TransformerMixin):
             yield self.transform(X)
 
     def encode(self, X, t):
-        """Codes of rows at any times, not only those of `t_grid_`.
+        """Codes of rows at any times, also with ``t_grid=None``.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
         t : float or array-like of shape (T,)
-            Times in [0, 1].
+            Times in [0, 1]. At t = 1, where the noise hides all of a row, codes are
+            those of ``t_grid=None``.
 
         Returns
         -------
@@ -77,16 +78,9 @@ class CodesMixin(TransformerMixin):
         Raises
         ------
         ValueError
-            If the estimator is static (``t_grid=None``) or a time is outside
-            [0, 1].
+            If a time is outside [0, 1].
         """
         check_is_fitted(self)
-        if self.t_grid_ is None:
-            raise ValueError(
-                "encode(X, t) needs a code that depends on t, but this estimator was "
-                "fitted with t_grid=None, which trains a static code. Fit it with "
-                "t_grid=1 (or any other grid), or use transform(X)."
-            )
         X = check_rows(self, X, reset=False)
         return self._curves(X, check_times(t, self.net_.module_.times.t_min, "t"))
 
@@ -134,8 +128,9 @@ class CodesMixin(TransformerMixin):
         check_is_fitted(self)
         check_feature_names_in(self, input_features, generate_names=False)
         prefix = type(self).__name__.lower()
-        digits = len(str(self.net_.module_.n_components - 1))
-        numbers = [f"{j:0{digits}}" for j in range(self.net_.module_.n_components)]
+        n_columns = self.net_.module_.n_columns
+        digits = len(str(n_columns - 1))
+        numbers = [f"{j:0{digits}}" for j in range(n_columns)]
         if self.t_grid_ is None:
             return np.array([f"{prefix}{j}" for j in numbers], dtype=object)
         times = [f"{prefix}_t{t}" for t in shortest_distinct(self.t_grid_)]
@@ -148,7 +143,7 @@ class CodesMixin(TransformerMixin):
 
     @property
     def _n_features_out(self):
-        return len(self._read_times()) * self.net_.module_.n_components
+        return len(self._read_times()) * self.net_.module_.n_columns
 
     @property
     def classes_(self):
@@ -164,13 +159,12 @@ class CodesMixin(TransformerMixin):
         classes = torch.arange(len(self.classes_), device=self.net_.device)
         with torch.inference_mode():
             times = torch.tensor(self._read_times(), dtype=torch.float32)
-            model = self.net_.module_
-            codes = model.read(model.curve(classes, times.to(classes.device)))
+            codes = self.net_.module_.codes(classes, times.to(classes.device))
         return codes.cpu().numpy()
 
     def _read_times(self):
-        """Return the times that `transform` reads; any one for a static code."""
-        return [0.0] if self.t_grid_ is None else list(self.t_grid_)
+        """Return the times that `transform` reads."""
+        return [1.0] if self.t_grid_ is None else list(self.t_grid_)
 
     def _curves(self, X, times):
         """Codes ``(n, T, n_components)`` of checked rows at checked times."""

@@ -49,9 +49,10 @@ SEED = {"random_state": ["random_state"]}
 class BaseGenerative(BaseRepresentation):
     """Sampling and denoising with a diffusion model.
 
-    Codes that depend on t are read as columns by `transform`; a sampler uses
-    the code of the time it has reached, interpolated linearly between the
-    times of `t_grid_` and constant beyond them.
+    It uses the codes as they were trained, the least-squares solution for the
+    columns that `transform` gives. With ``time_conditioning="full"`` a sampler uses
+    the code of the time it has reached, interpolated linearly between the times of
+    `t_grid_` and constant beyond them.
     """
 
     @validate_params(
@@ -292,20 +293,25 @@ class BaseGenerative(BaseRepresentation):
         if model.code_dropout == 0:
             raise AttributeError("null_code_ exists after fit with code_dropout only.")
         with torch.inference_mode():
-            code = model.read(model.null_code).cpu().numpy()
-        return np.tile(code, len(self._read_times()))[None]
+            codes = model.readout(model.null_code[None, None], self._tensor_times())
+        return codes.flatten(1).cpu().numpy()
+
+    def _tensor_times(self):
+        times = torch.tensor(self._read_times(), dtype=torch.float32)
+        return times.to(self.net_.device)
 
     def _checked_codes(self, codes):
-        """Codes as trained, a tensor ``(n, T, n_components)`` on the device."""
+        """Codes as trained, a tensor ``(n, T or 1, width)`` on the device."""
         codes = check_codes(codes)
-        model, n_times = self.net_.module_, len(self._read_times())
-        if codes.shape[1] != n_times * model.n_components:
+        model, times = self.net_.module_, self._tensor_times()
+        if codes.shape[1] != len(times) * model.n_columns:
             raise ValueError(
                 f"codes have {codes.shape[1]} columns; transform gives "
-                f"{n_times} x {model.n_components}. Pass codes of this estimator."
+                f"{len(times)} x {model.n_columns}. Pass codes of this estimator."
             )
         codes = torch.tensor(codes, device=self.net_.device)
-        return model.unread(codes.view(len(codes), n_times, -1))
+        codes = codes.view(len(codes), len(times), -1)
+        return model.readout.inverse(codes, times, not model.time_conditioned)
 
     def _levels(self, t, n_steps):
         """Noise levels of a descent from time `t`."""
@@ -346,7 +352,7 @@ class BaseGenerative(BaseRepresentation):
 
     def _code_at(self, curves, t):
         """Codes ``(n, n_components)`` at one time, between those of `t_grid_`."""
-        if self.t_grid_ is None:
+        if curves.shape[1] == 1:
             return curves[:, 0]
         order = np.argsort(self.t_grid_)
         place = np.interp(t, self.t_grid_[order], np.arange(len(order)))

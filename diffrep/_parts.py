@@ -13,7 +13,7 @@ from torch import nn
 
 from diffrep._validation import HasMethods, Interval, StrOptions, check_times
 from diffrep.core.augment import AUGMENTATIONS
-from diffrep.core.encoders import BACKBONES, CONDITIONINGS, class_encoder
+from diffrep.core.encoders import BACKBONES, Encoder, class_encoder
 from diffrep.core.preconditioning import LOSS_WEIGHTINGS
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.sde import SDE, SDES
@@ -36,6 +36,7 @@ __all__ = [
     "space_class",
     "time_density",
     "time_sampling_of",
+    "told_times",
     "view_function",
     "weighted",
 ]
@@ -54,23 +55,26 @@ NOISE_CONSTRAINTS: dict = {
 #: Larger images are averaged down to about this number of pixels.
 N_PIXELS = 48 * 48
 
-#: Of the training times, between which the clock of an encoder interpolates.
-N_QUANTILES = 64
+#: Share of the codes that x_t tells less at each noise level, at least.
+LEAST_FALL = 1e-3
+
+#: Quantiles of the training times: beyond them an encoder has seen next to none.
+ENDS = (0.01, 0.99)
 
 
-def encoder_factory(encoder, time_conditioning, times, data_shape, n_classes):
+def encoder_factory(encoder, times, data_shape, n_classes):
     """Return ``encoder(data_shape, n_outputs, time_conditioned) -> nn.Module``."""
     if not isinstance(encoder, str):
         _refuse_instance("encoder", encoder, "data_shape, n_outputs, time_conditioned")
         return encoder
-    quantiles = times.ppf((torch.arange(N_QUANTILES) + 0.5) / N_QUANTILES)
+    span = tuple(times.ppf(torch.tensor(ENDS)).tolist())
     if encoder == "class":
-        return partial(class_encoder, n_classes, quantiles)
+        return partial(class_encoder, n_classes, span)
     if encoder == "auto":
         encoder = "conv" if _is_image(data_shape) else "mlp"
     if encoder != "mlp":
         _need_image("encoder", encoder, data_shape, "'mlp'")
-    return partial(CONDITIONINGS[time_conditioning], BACKBONES[encoder], quantiles)
+    return partial(Encoder, BACKBONES[encoder], span)
 
 
 def space_class(name, space, score_network, data_shape):
@@ -193,6 +197,30 @@ def read_out_times(t_grid, density):
             "Give distinct times; if training has a single time, t_grid=1."
         )
     return times
+
+
+def told_times(n_times, model):
+    """Return the times at which x_t tells (T - 1)/T, ..., 1/T and 0 of the codes.
+
+    Parameters
+    ----------
+    n_times : int
+        T.
+    model : EncoderModel
+        With static codes.
+
+    Returns
+    -------
+    times : ndarray of shape (T,), float64
+    """
+    readout, t_min = model.readout, model.times.t_min
+    times = np.append(t_min, readout.times.cpu().double())
+    told = np.append(1.0, readout.told.cpu().double())
+    told[-1] = 0.0
+    # Falling, and by something everywhere, so that no two times coincide.
+    told = np.minimum.accumulate(told.clip(0, 1)) - LEAST_FALL * np.arange(len(told))
+    shares = np.linspace(told[0], told[-1], n_times + 1)[1:]
+    return np.interp(-shares, -told, times)
 
 
 def shortest_distinct(times):

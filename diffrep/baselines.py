@@ -58,7 +58,7 @@ UNTRAINED = {
     "callbacks": None,
     "checkpoint": None,
 }
-NO_ENCODER = {"encoder": "auto", "init": "random", "time_conditioning": "late"}
+NO_ENCODER = {"encoder": "auto", "init": "random", "time_conditioning": "full"}
 
 
 class _Baseline(BaseRepresentation):
@@ -106,9 +106,9 @@ class _BaseAutoencoder(_Baseline):
         Returns
         -------
         score : float
-            Negated mean of the reconstruction loss over rows, coordinates and
-            the times of `t_grid_`: squared error in `target_space`, of
-            standardised data, or cross-entropy in nats.
+            Negated mean of the reconstruction loss over rows, coordinates and, with
+            ``time_conditioning="full"``, the times of `t_grid_`: squared error in
+            `target_space`, of standardised data, or cross-entropy in nats.
         """
         check_is_trained(self)
         X = check_rows(self, X, reset=False)
@@ -119,9 +119,11 @@ class _BaseAutoencoder(_Baseline):
             for batch in gen_batches(len(X), SCORE_BATCH):
                 x0, seen = rows[batch]
                 points = model.space(x0)
-                for z in model.curve(seen, times.to(x0.device)).unbind(1):
-                    total += float(model.reconstruction_error(points, z).sum())
-        return -total / (len(X) * len(times))
+                curves = model.curve(seen, times.to(x0.device))
+                for z in curves.unbind(1):
+                    error = model.reconstruction_error(points, z)
+                    total += float(error.sum()) / curves.shape[1]
+        return -total / len(X)
 
 
 class AutoencoderRepresentation(_BaseAutoencoder):
@@ -167,7 +169,7 @@ class AutoencoderRepresentation(_BaseAutoencoder):
         image_shape=None,
         encoder="auto",
         init="closed_form",
-        time_conditioning="late",
+        time_conditioning="readout",
         augment="auto",
         reconstruction_loss="squared_error",
         target_space="data",
@@ -265,7 +267,7 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
         image_shape=None,
         encoder="auto",
         init="closed_form",
-        time_conditioning="late",
+        time_conditioning="readout",
         augment="auto",
         reconstruction_loss="squared_error",
         target_space="data",
@@ -370,7 +372,7 @@ class SimCLRRepresentation(_Baseline):
         image_shape=None,
         encoder="auto",
         init="closed_form",
-        time_conditioning="late",
+        time_conditioning="readout",
         augment="auto",
         temperature=0.2,
         max_epochs="auto",
@@ -451,7 +453,7 @@ class RandomEncoderRepresentation(_Baseline):
         t_grid=None,
         image_shape=None,
         encoder="auto",
-        time_conditioning="late",
+        time_conditioning="readout",
         device="auto",
         precision="float32",
         verbose=0,

@@ -22,7 +22,13 @@ from sklearn.datasets import (
 from sklearn.model_selection import train_test_split
 from sklearn.utils import Bunch, check_random_state
 
-__all__ = ["DATASETS", "colored_digits", "covtype_like", "load_dataset"]
+__all__ = [
+    "DATASETS",
+    "colored_digits",
+    "covtype_like",
+    "load_dataset",
+    "textured_digits",
+]
 
 #: Arrays of an npz file of images.
 KEYS = ("X_train", "y_train", "X_test", "y_test")
@@ -119,6 +125,47 @@ def colored_digits(images, *, random_state=0):
     )
     X = ink * pen + (1 - ink) * paper / 2
     return X.reshape(len(X), -1), background, foreground
+
+
+def textured_digits(images, *, random_state=0):
+    """Put images of writing in one of eight places, on paper of six faint textures.
+
+    Paper is twice as high and wide as the images. The place is coarse, the writing
+    finer; the textures are stripes of one twentieth of the ink, in four directions
+    two pixels wide and in two directions three, each with a phase of its own.
+
+    Parameters
+    ----------
+    images : array-like of shape (n, height, width)
+        0 where there is paper, the largest value where there is ink.
+    random_state : int, RandomState instance or None, default=0
+        Of places, textures and phases.
+
+    Returns
+    -------
+    X : ndarray of shape (n, 2 * height * 2 * width)
+        float32, in units of the largest value.
+    place, texture : ndarray of shape (n,)
+        Numbers of the places, 0 to 7, and of the textures, 0 to 5.
+    """
+    images = np.asarray(images, dtype=np.float32)
+    n, height, width = images.shape
+    rng = check_random_state(random_state)
+    place, texture = rng.randint(8, size=n), rng.randint(6, size=n)
+    phase = rng.uniform(0, 2 * np.pi, n)
+    angle = np.pi * np.array([0, 1, 2, 3, 0, 2])[texture] / 4
+    period = np.array([4, 4, 4, 4, 6, 6])[texture]
+    rows, columns = np.mgrid[: 2 * height, : 2 * width]
+    angle, period, phase = (a[:, None, None] for a in (angle, period, phase))
+    across = np.cos(angle) * rows + np.sin(angle) * columns
+    waves = 2 * np.pi * across / period + phase
+    X = 0.05 * np.sin(waves).astype(np.float32)
+    cells = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    for i in range(n):
+        row, column = cells[place[i]]
+        top, left = row * height // 2, column * width // 2
+        X[i, top : top + height, left : left + width] += images[i] / images.max()
+    return X.reshape(n, -1), place, texture
 
 
 def covtype_like():

@@ -6,7 +6,6 @@ import warnings
 from numbers import Integral, Real
 from types import MappingProxyType
 
-import numpy as np
 import torch
 from sklearn.utils.validation import check_is_fitted
 
@@ -58,10 +57,10 @@ class DiffusionRepresentation(BaseDiffusion):
     n_components : int, default=128
         Length of the code.
     t_grid : None, int or array-like of shape (T,), default=None
-        None trains a static code. Anything else trains a code that depends on
-        t, and says at which times `transform` reads it: an int T means the
-        (i - 1/2)/T quantiles of the training density of t. The grid does not
-        influence the training.
+        Times at which `transform` reads codes, side by side; None reads them once,
+        at t = 1. An int T means the times at which the noisy row x_t tells shares
+        (T - 1)/T, ..., 1/T and 0 of the code, or with ``time_conditioning="full"``
+        the (i - 1/2)/T quantiles of the training density of t.
     image_shape : tuple (channels, height, width), default=None
         Shape of the images that were flattened into the rows; None for tables.
     encoder : str or callable, default="auto"
@@ -90,10 +89,12 @@ class DiffusionRepresentation(BaseDiffusion):
         128 principal components of the data, whitened halfway. "data": the
         data themselves. "auto" is "data" unless ``score_network="mlp"``; then
         it is "features" for images, "pca" for tables.
-    time_conditioning : {"late", "full"}, default="late"
-        How t enters the built-in encoders: "late" chooses among features of
-        several scales, so that 16 codes cost hardly more than one; "full"
-        enters every block, as in the paper.
+    time_conditioning : {"readout", "full"}, default="readout"
+        How codes depend on t. "readout" trains one code of a row and reads it at
+        each t through a linear map, fitted after training, that favours what the
+        noise of that t washes out; 16 codes cost hardly more than one. "full"
+        trains the encoder E(x0, t) of the paper: t enters every block, T codes
+        cost T passes, and ``t_grid=None`` reads t = 1.
     sde : {"ve", "vp", "subvp"} or SDE, default="ve"
         Noise process, in units of the standardised data.
     preconditioning : {"edm", "none"}, default="edm"
@@ -229,7 +230,7 @@ class DiffusionRepresentation(BaseDiffusion):
         init="closed_form",
         score_network="mlp",
         noise_space="auto",
-        time_conditioning="late",
+        time_conditioning="readout",
         sde="ve",
         preconditioning="edm",
         loss_weighting="edm",
@@ -351,7 +352,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
         init="closed_form",
         score_network="mlp",
         noise_space="auto",
-        time_conditioning="late",
+        time_conditioning="readout",
         sde="ve",
         preconditioning="edm",
         loss_weighting="edm",
@@ -422,7 +423,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
             arguments["sde"],
             arguments["preconditioning"],
             self._times(),
-            time_conditioned=self.t_grid is not None,
+            time_conditioned=self._is_time_conditioned(),
         )
         weight = self.kl_weight * limit
         return VariationalDiffusionModel, {**arguments, "penalty_weight": weight}
@@ -448,13 +449,13 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
         Returns
         -------
         codes : ndarray of shape (n_samples, n_columns)
-            float32, as `transform` gives them; time-stacked ones repeat one
-            draw at every time.
+            float32, as `transform` gives them; time-stacked ones are one draw,
+            read at every time.
         """
         check_is_fitted(self)
         model = self.net_.module_
         draws = generator(draw_seed(random_state), Stream.SAMPLE)
-        z = torch.randn(n_samples, model.n_components, generator=draws)
+        z = torch.randn(n_samples, 1, model.n_components, generator=draws)
         with torch.inference_mode():
-            codes = model.read(z.to(self.net_.device)).cpu().numpy()
-        return np.tile(codes, len(self._read_times()))
+            codes = model.readout(z.to(self.net_.device), self._tensor_times())
+        return codes.flatten(1).cpu().numpy()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from numbers import Integral, Real
 
 import numpy as np
+import torch
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.preprocessing import LabelEncoder
 from tqdm.auto import tqdm
@@ -33,6 +34,7 @@ from diffrep._validation import (
 from diffrep.baselines import RandomEncoderRepresentation
 from diffrep.core.classifiers import (
     ClassifierModel,
+    CurveReader,
     LearnedTimeReader,
     SemiSupervisedNet,
 )
@@ -257,9 +259,10 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
     @property
     def t_(self):
-        """Time at which a code that depends on t is read; None for a static one."""
-        reader = self.net_.module_.reader
-        return float(reader.t.detach()) if reader.model.time_conditioned else None
+        """Time at which codes are read, learned if the representation has a t_grid."""
+        if self.representation_.t_grid_ is None:
+            return None
+        return float(self.net_.module_.reader.t.detach())
 
     def _shares(self, labels):
         """Shares of the classes among all rows, and how far these may be off."""
@@ -291,6 +294,9 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     def _net(self, labelled, seed=0):
         """Net without weights, from parameters, representation and classes."""
         model = self.representation_.net_.module_
+        is_static = self.representation_.t_grid_ is None
+        last = torch.ones(1)
+        reader = CurveReader(model, last) if is_static else LearnedTimeReader(model)
         self._scaling = self.representation_._scaling
         return SemiSupervisedNet(
             ClassifierModel,
@@ -305,7 +311,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
             seed=seed,
             fork_rng=callable(self.augment) or self.representation_._holds_own_code(),
             device=str(choose_device(self.device)),
-            module__reader=LearnedTimeReader(model),
+            module__reader=reader,
             module__head=MeanHead,
             module__n_classes=len(self.classes_),
             module__augment=view_function(self.augment, model.data_shape),

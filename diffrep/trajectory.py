@@ -1,4 +1,4 @@
-"""Classifiers of curves of codes: what several times tell together."""
+"""Codes of several times: the best for a question, a vote, whole curves."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from numbers import Integral
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.utils.validation import check_is_fitted
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.feature_selection import SelectorMixin
+from sklearn.linear_model import LogisticRegression, RidgeCV
+from sklearn.preprocessing import LabelBinarizer
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffrep._base_classifier import BaseCodeClassifier
 from diffrep._files import expect
 from diffrep._parts import view_function
 from diffrep._states import check_numbers
 from diffrep._validation import (
+    HasMethods,
     Interval,
     StrOptions,
     check_rows,
@@ -31,9 +37,15 @@ from diffrep.core.classifiers import (
 from diffrep.core.device import choose_device
 from diffrep.core.heads import HEADS
 
-__all__ = ["TrajectoryClassifier"]
+__all__ = ["TimeSelector", "TimeVotingClassifier", "TrajectoryClassifier"]
 
 WEIGHT_DECAY = 0.01
+
+#: Penalties of the ridge regressions, in mean squared lengths of the centred codes.
+ALPHAS = np.geomspace(1e-4, 10, 8)
+
+#: A time whose error is larger than the least by this share has 1/e of its vote.
+TOLERANCE = 0.05
 
 
 class TrajectoryClassifier(BaseCodeClassifier):
@@ -303,7 +315,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
         expect(given == (representation is not None), "representation_ does not fit")
         if given:
             self.t_grid_ = np.asarray(representation._read_times())
-            n_columns = len(self.t_grid_) * representation.net_.module_.n_components
+            n_columns = len(self.t_grid_) * representation.net_.module_.n_columns
         if self.fine_tune:
             expect(given and scaling is None, "scaling is that of representation_")
             self._scaling = representation._scaling
@@ -330,3 +342,240 @@ class TrajectoryClassifier(BaseCodeClassifier):
             return X
         curves = self.representation_._curves(X, self.t_grid_)
         return curves.reshape(len(X), -1)
+
+
+class TimeSelector(SelectorMixin, BaseEstimator):
+    """Select the time at which codes answer a question best.
+
+    Every time is scored by the leave-one-out error of ridge regressions, in closed
+    form. The columns of the best one are selected if its error is lower than that of
+    the last time by more than a standard error, else those of the last, which with
+    an integer `t_grid` is the static code. It is for the step between a
+    representation and a classifier or regressor.
+
+    Parameters
+    ----------
+    n_times : int, default=1
+        Number of times whose codes lie side by side in X.
+
+    Attributes
+    ----------
+    scores_ : ndarray of shape (n_times,)
+        Negated mean squared leave-one-out error of each time, of classes as columns
+        of zeros and ones.
+    index_ : int
+        Which time is selected: ``representation.t_grid_[selector.index_]``.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        If `fit` was given a data frame with text names.
+
+    See Also
+    --------
+    TimeVotingClassifier : Lets every time vote.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.linear_model import LogisticRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from diffrep import DiffusionRepresentation
+    >>> from diffrep.trajectory import TimeSelector
+    >>> X, y = load_wine(return_X_y=True)
+    >>> rep = DiffusionRepresentation(8, t_grid=3, max_epochs=5, random_state=0)
+    >>> pipeline = make_pipeline(rep, TimeSelector(3), LogisticRegression()).fit(X, y)
+    >>> pipeline[:-1].transform(X).shape
+    (178, 8)
+    """
+
+    _parameter_constraints: dict = {
+        "n_times": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, n_times=1):
+        self.n_times = n_times
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Score every time.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_times * n_components)
+            Codes, time-major, as `transform` of a representation gives them.
+        y : array-like of shape (n,) or (n, n_targets)
+            Classes or numbers.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If columns are no multiple of `n_times`.
+        """
+        X, y = validate_data(self, X, y, multi_output=True, ensure_min_samples=2)
+        errors = _leave_one_out_errors(_by_time(X, self.n_times), y)
+        self.scores_ = -errors.mean(axis=1)
+        best = int(np.argmax(self.scores_))
+        gain = errors[-1] - errors[best]
+        is_clear = gain.mean() > gain.std() / np.sqrt(len(gain))
+        self.index_ = best if is_clear else self.n_times - 1
+        return self
+
+    def _get_support_mask(self):
+        check_is_fitted(self)
+        times = np.arange(self.n_times)
+        return np.repeat(times == self.index_, self.n_features_in_ // self.n_times)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
+    """Classify the codes of every time; let good times weigh more.
+
+    The weight of a time falls with its leave-one-out error e, found as by
+    :class:`TimeSelector`: ``exp(-(e - e_least) / (0.05 e_least))``. With few labels
+    an even vote of the best times is safer than one of them.
+
+    Parameters
+    ----------
+    estimator : classifier with predict_proba, default=None
+        Cloned for each time. None is ``LogisticRegression(max_iter=1000)``.
+    n_times : int, default=1
+        Number of times whose codes lie side by side in X.
+
+    Attributes
+    ----------
+    classes_ : ndarray of shape (n_classes,)
+    estimators_ : list of n_times classifiers
+    scores_, weights_ : ndarray of shape (n_times,)
+        Negated mean squared leave-one-out errors, and weights that sum to 1.
+    n_features_in_ : int
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        If `fit` was given a data frame with text names.
+
+    See Also
+    --------
+    TimeSelector : Reads one time alone.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_wine
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from diffrep import DiffusionRepresentation
+    >>> from diffrep.trajectory import TimeVotingClassifier
+    >>> X, y = load_wine(return_X_y=True)
+    >>> rep = DiffusionRepresentation(8, t_grid=3, max_epochs=5, random_state=0)
+    >>> classifier = TimeVotingClassifier(n_times=3)
+    >>> make_pipeline(rep, classifier).fit(X, y)[-1].weights_.shape
+    (3,)
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [None, HasMethods(["fit", "predict_proba"])],
+        "n_times": [Interval(Integral, 1, None, closed="left")],
+    }
+
+    def __init__(self, estimator=None, *, n_times=1):
+        self.estimator = estimator
+        self.n_times = n_times
+
+    @fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X, y):
+        """Fit a classifier to the codes of each time.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_times * n_components)
+            Codes, time-major, as `transform` of a representation gives them.
+        y : array-like of shape (n,)
+            Classes, two of them at least.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If all rows are of one class, or columns are no multiple of `n_times`.
+        """
+        X, y = validate_data(self, X, y, ensure_min_samples=2)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"y holds one class, {self.classes_[0]!r}; a classifier needs at least "
+                "2 classes."
+            )
+        curves = _by_time(X, self.n_times)
+        estimator = self.estimator
+        if estimator is None:
+            estimator = LogisticRegression(max_iter=1000)
+        self.estimators_ = [clone(estimator).fit(codes, y) for codes in curves]
+        errors = _leave_one_out_errors(curves, y).mean(axis=1)
+        self.scores_ = -errors
+        excess = (errors - errors.min()) / (TOLERANCE * errors.min() or 1.0)
+        self.weights_ = np.exp(-excess) / np.exp(-excess).sum()
+        return self
+
+    def predict_proba(self, X):
+        """Probabilities of the classes, the weighted mean over times.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_times * n_components)
+
+        Returns
+        -------
+        probabilities : ndarray of shape (n, n_classes)
+        """
+        check_is_fitted(self)
+        curves = _by_time(validate_data(self, X, reset=False), self.n_times)
+        votes = [
+            classifier.predict_proba(codes)
+            for classifier, codes in zip(self.estimators_, curves, strict=True)
+        ]
+        return np.average(votes, axis=0, weights=self.weights_)
+
+    def predict(self, X):
+        """Classes of rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_times * n_components)
+
+        Returns
+        -------
+        y : ndarray of shape (n,)
+        """
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(axis=1)]
+
+
+def _by_time(X, n_times):
+    """Codes ``(n_times, n, n_components)``, of codes side by side."""
+    if X.shape[1] % n_times:
+        raise ValueError(
+            f"X has {X.shape[1]} columns, no multiple of n_times={n_times}. Pass codes "
+            "of n_times times side by side, as transform gives them with a t_grid."
+        )
+    return np.asarray(X.reshape(len(X), n_times, -1).swapaxes(0, 1), dtype=float)
+
+
+def _leave_one_out_errors(curves, y):
+    """Squared errors ``(n_times, n)`` of ridge regressions on codes of each time."""
+    if type_of_target(y) in {"binary", "multiclass"}:
+        y = LabelBinarizer().fit_transform(y)
+    errors = []
+    for codes in curves:
+        codes = codes - codes.mean(axis=0)
+        length = np.sqrt(np.square(codes).sum(axis=1).mean()) or 1.0
+        ridge = RidgeCV(ALPHAS, store_cv_results=True).fit(codes / length, y)
+        found = ridge.cv_results_[..., np.flatnonzero(ridge.alpha_ == ALPHAS)[0]]
+        errors.append(found.reshape(len(y), -1).mean(axis=1))
+    return np.array(errors)

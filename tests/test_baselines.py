@@ -181,7 +181,7 @@ def test_transform_of_a_variational_autoencoder_is_the_mean(table):
     with torch.inference_mode():
         outputs = rep.net_.module_.encoder(rows)
     assert outputs.shape == (90, 8)
-    expected = rep.net_.module_.read(outputs[:, :4])
+    expected = rep.net_.module_.readout(outputs[:, None, :4], torch.ones(1))[:, 0]
     np.testing.assert_allclose(rep.transform(X), expected, atol=1e-5)
 
 
@@ -190,7 +190,7 @@ def test_transform_of_a_variational_autoencoder_is_the_mean(table):
 def test_score_is_the_cross_entropy_by_hand(estimator, image_shape, table):
     X, _ = table
     parameters = {"reconstruction_loss": "bce", "image_shape": image_shape, "t_grid": 2}
-    rep = quick(estimator, **parameters).fit(X)
+    rep = quick(estimator, time_conditioning="full", **parameters).fit(X)
     channels = X.reshape(90, *([8] if image_shape is None else [2, 4]))
     axes = 0 if image_shape is None else (0, 2)
     low, high = (f(channels, axis=axes, keepdims=True) for f in (np.min, np.max))
@@ -276,7 +276,7 @@ def test_codes_do_not_go_through_the_projection(table):
     for parameter in rep.net_.module_.projection.parameters():
         parameter.data.zero_()
     np.testing.assert_array_equal(rep.transform(X), codes)
-    rep.net_.module_.encoder.head.readouts[0].weight.data.zero_()
+    rep.net_.module_.encoder.outputs[0].weight.data.zero_()
     assert not np.allclose(rep.transform(X), codes, atol=0.01)
 
 
@@ -320,7 +320,7 @@ def test_denoiser_features_are_states_of_the_score_network(layer, table):
             h = h + network.code(model.null_code)
             states = [h]
             for block in network.blocks:
-                scale, shift = block.modulation(F.silu(condition)).chunk(2, dim=1)
+                scale, shift = block.modulation.map(F.silu(condition)).chunk(2, dim=1)
                 inner = block.inner(block.norm(h) * (1 + scale) + shift)
                 h = h + block.outer(F.silu(inner))
                 states.append(h)
@@ -330,14 +330,17 @@ def test_denoiser_features_are_states_of_the_score_network(layer, table):
 def test_denoiser_features_change_with_layer_and_time(table):
     X, _ = table
     codes = {
-        layer: quick(DenoiserFeatures, layer=layer).fit(X).encode(X, [0.1, 0.6])
+        layer: quick(DenoiserFeatures, layer=layer, augment=None)
+        .fit(X)
+        .encode(X, [0.1, 0.6])
         for layer in (0, 1, 2)
     }
     for a, b in [(0, 1), (1, 2)]:
         assert np.abs(codes[a] - codes[b]).max() > 0.01
     for curve in codes.values():
         assert np.abs(curve[:, 0] - curve[:, 1]).max() > 0.01
-    last = quick(DenoiserFeatures, layer=-1).fit(X).encode(X, [0.1, 0.6])
+    last = quick(DenoiserFeatures, layer=-1, augment=None).fit(X)
+    last = last.encode(X, [0.1, 0.6])
     np.testing.assert_array_equal(last, codes[2])
 
 

@@ -68,12 +68,15 @@ def test_grid_does_not_influence_training(estimator, table):
     assert not same_weights(reps[0], clone(reps[0]).set_params(random_state=1).fit(X))
 
 
+FULL = QUICK | {"time_conditioning": "full"}
+
+
 def test_integer_grid_reads_quantiles_of_the_training_density(table):
     X, _ = table
     beta = scipy.stats.beta(3, 1)
-    rep = DiffusionRepresentation(**QUICK, time_sampling=beta, t_grid=4).fit(X)
+    rep = DiffusionRepresentation(**FULL, time_sampling=beta, t_grid=4).fit(X)
     np.testing.assert_allclose(rep.t_grid_, beta.ppf([1 / 8, 3 / 8, 5 / 8, 7 / 8]))
-    rep = DiffusionRepresentation(**QUICK, time_sampling="high_noise", t_grid=2).fit(X)
+    rep = DiffusionRepresentation(**FULL, time_sampling="high_noise", t_grid=2).fit(X)
     sigma = VE().sigma(torch.from_numpy(rep.t_grid_))
     np.testing.assert_allclose(sigma, [0.01 + 49.99 / 4, 0.01 + 49.99 * 3 / 4])
 

@@ -59,7 +59,10 @@ BAD_PARAMETERS = {
     "no time": ({"t_grid": []}, r"t_grid=\[\] must be"),
     "time that is none": ({"t_grid": [0.5, np.nan]}, "t_grid holds nan"),
     "a time twice": ({"t_grid": [0.5, 0.5]}, r"0\.5.*twice.*distinct times"),
-    "one training time": ({"t_grid": 3, "time_sampling": 0.2}, "twice.*t_grid=1"),
+    "one training time": (
+        {"t_grid": 3, "time_sampling": 0.2, "time_conditioning": "full"},
+        "twice.*t_grid=1",
+    ),
     "training beyond one": ({"time_sampling": 1.5}, r"'time_sampling'.*Got 1\.5"),
     "density beyond one": (
         {"time_sampling": scipy.stats.norm(0.5, 3)},
@@ -114,12 +117,6 @@ def test_variational_encoder_is_asked_for_two_numbers_a_component():
     rep = VariationalDiffusionRepresentation(**QUICK, encoder=WrongWidth)
     with pytest.raises(ValueError, match=r"expected \(2, 4\)"):
         rep.fit(X)
-
-
-def test_encode_of_a_static_code():
-    rep = DiffusionRepresentation(**QUICK).fit(X)
-    with pytest.raises(ValueError, match="t_grid=None, which trains a static code"):
-        rep.encode(X, 0.5)
 
 
 def test_encode_beyond_the_times():

@@ -176,7 +176,9 @@ def test_stacked_codes_are_interpolated_in_t(images):
 def test_codes_are_unread_as_they_were_read(fitted, images):
     model = fitted.net_.module_
     z = torch.randn(7, 1, 32, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(model.unread(model.read(z)), z, atol=1e-4, rtol=1e-4)
+    t = torch.tensor([0.7])
+    found = model.readout.inverse(model.readout(z, t), t, is_static=True)
+    torch.testing.assert_close(found, z, atol=1e-2, rtol=1e-2)
 
 
 def test_a_decoder_is_trained_for_codes_that_stay(images):
@@ -215,10 +217,11 @@ def test_the_prior_of_a_variational_code_is_standard_normal(images):
     rep.fit(images[0][:100])
     codes = rep.sample_codes(5000, random_state=0)
     assert codes.shape == (5000, 8)
-    np.testing.assert_array_equal(codes[:, :4], codes[:, 4:])
-    z = rep.net_.module_.unread(torch.from_numpy(codes[:, :4])).numpy()
-    np.testing.assert_allclose(z.mean(axis=0), 0, atol=0.05)
-    np.testing.assert_allclose(np.cov(z.T), np.eye(4), atol=0.06)
+    z = rep._checked_codes(codes)[:, 0].numpy()  # eight columns of a code of 128
+    maps = rep.net_.module_.readout.at(rep._tensor_times())[1]
+    seen = np.linalg.qr(maps.permute(1, 0, 2).flatten(1).numpy())[0]
+    np.testing.assert_allclose(z.mean(axis=0) @ seen, 0, atol=0.06)
+    np.testing.assert_allclose(np.cov((z @ seen).T), np.eye(8), atol=0.08)
 
 
 def test_labels_are_sampled_from_their_codes(images):

@@ -24,7 +24,7 @@ ORDER = [
         "core.mutual_information",
     ],
     ["core.checkpoint", "core.layers"],
-    ["core.banks"],
+    ["core.banks", "core.readout"],
     [
         "core.spaces",
         "core.time_sampling",

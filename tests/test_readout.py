@@ -52,12 +52,12 @@ def test_columns_without_views_do_too(estimator_without_views, shape, digits):
     assert_columns_have_one_standard_deviation(rep.fit_transform(digits[0]))
 
 
-@pytest.mark.parametrize("time_conditioning", ["late", "full"])
+@pytest.mark.parametrize("time_conditioning", ["readout", "full"])
 def test_columns_have_one_standard_deviation_over_times(time_conditioning, digits):
     rep = DiffusionRepresentation(
         t_grid=4, time_conditioning=time_conditioning, **IMAGES
     ).fit(digits[0])
-    times = rep.net_.module_.times.ppf((torch.arange(8) + 0.5) / 8)
+    times = rep.net_.module_.readout.times
     stds = rep.encode(digits[0], times.numpy()).reshape(-1, 8).std(axis=0)
     np.testing.assert_allclose(stds, stds.mean(), rtol=2e-3)
 
@@ -108,20 +108,130 @@ def test_a_dead_code_looks_dead(digits):
     assert rep.transform(digits[0]).std(axis=0).max() < 0.1 * alive.std()
 
 
-def test_reading_can_be_undone(estimator, digits):
-    rep = estimator(**IMAGES).fit(digits[0])
-    codes = torch.from_numpy(rep.transform(digits[0]))
+@pytest.mark.parametrize("time_conditioning", ["readout", "full"])
+def test_reading_can_be_undone(estimator, time_conditioning, digits):
+    times = [0.3, 0.9]
+    rep = estimator(time_conditioning=time_conditioning, **IMAGES).fit(digits[0])
+    rep.t_grid_ = np.array(times)
+    found = rep.net_.module_.readout.inverse(
+        torch.from_numpy(rep.encode(digits[0], times)),
+        torch.tensor(times),
+        is_static=time_conditioning == "readout",
+    ).numpy()
+    for i, t in enumerate(times[: found.shape[1]]):
+        trained = trained_codes(rep, digits[0], t)
+        np.testing.assert_allclose(found[:, i], trained, atol=5e-3 * trained.std())
+
+
+def test_columns_that_are_fewer_than_the_code_are_undone_by_least_squares(digits):
+    rep = DiffusionRepresentation(4, t_grid=3, max_epochs=2, random_state=0)
+    rep.fit(digits[0])
+    codes = rep.transform(digits[0])
+    z = rep._checked_codes(codes)
+    assert z.shape == (len(codes), 1, 128)
+    again = rep.net_.module_.readout(z, rep._tensor_times()).flatten(1).numpy()
+    np.testing.assert_allclose(again, codes, atol=1e-2 * codes.std())
     trained = trained_codes(rep, digits[0])
-    found = rep.net_.module_.unread(codes).numpy()
-    np.testing.assert_allclose(found, trained, atol=2e-3 * trained.std())
+    mean = rep.net_.module_.readout.means[-1].numpy()
+    lengths = [np.square(a - mean).sum(axis=1) for a in (z[:, 0].numpy(), trained)]
+    assert (lengths[0] <= 1.001 * lengths[1]).all()
 
 
-def test_codes_of_classes_are_read_as_others_are(digits):
-    rep = DiffusionRepresentation(encoder="class", **IMAGES).fit(*digits)
+def test_codes_of_classes_are_the_same_at_all_times(digits):
+    rep = DiffusionRepresentation(encoder="class", t_grid=3, **IMAGES).fit(*digits)
     x = torch.arange(len(rep.classes_))
     with torch.inference_mode():
-        expected = rep.net_.module_.read(rep.net_.module_.encoder(x))
-    np.testing.assert_allclose(rep.class_codes_[:, 0], expected, atol=1e-6)
+        codes = rep.net_.module_.encoder(x)[:, None]
+        expected = rep.net_.module_.readout(codes, torch.ones(1))
+    np.testing.assert_allclose(rep.class_codes_, expected.expand(-1, 3, -1), atol=1e-5)
+
+
+@pytest.mark.parametrize("t_grid", [None, 3])
+@images_and_table
+def test_at_the_last_time_codes_are_the_static_ones(estimator, t_grid, shape, digits):
+    # Proposition 2.1 of Mittal et al. (2023): x_1 tells nothing of x_0.
+    rep = estimator(t_grid=t_grid, image_shape=shape, **QUICK).fit(digits[0])
+    last = rep.transform(digits[0])[:, -8:]
+    np.testing.assert_array_equal(rep.encode(digits[0], 1.0)[:, 0], last)
+    if t_grid is None:
+        assert np.abs(rep.encode(digits[0], 0.5)[:, 0] - last).max() > 0.1 * last.std()
+
+
+GAUSSIAN = np.random.default_rng(0).normal(size=(20_000, 5))
+MIXING = np.random.default_rng(1).normal(size=(5, 5))
+
+
+def of_gaussian_rows(t_grid=None):
+    """Start on correlated Gaussian rows without views, and their covariance."""
+    X = GAUSSIAN @ MIXING
+    rep = DiffusionRepresentation(5, t_grid=t_grid, augment=None, max_epochs=0)
+    rep.set_params(random_state=0).fit(X)
+    return rep, X, np.corrcoef(X.T)
+
+
+def variances(spectrum, ratio):
+    """Of the codes of Gaussian rows, along their principal axes, and those told.
+
+    The start gives a component of variance s the variance ``s^(3/2)``; of each the
+    share ``s / (s + ratio^2)`` is told by noisy rows.
+    """
+    total = spectrum**1.5 / (spectrum**1.5).mean()
+    return total, total * spectrum / (spectrum + ratio**2)
+
+
+def told_share(spectrum, ratio):
+    total, told = variances(spectrum, ratio)
+    return told.sum() / total.sum()
+
+
+def test_share_told_is_that_of_gaussian_rows():
+    rep, _, C = of_gaussian_rows()
+    readout, sde = rep.net_.module_.readout, rep.net_.module_.sde
+    ratios = sde.noise_to_signal(readout.times[:-1]).numpy()
+    expected = [told_share(np.linalg.eigvalsh(C), ratio) for ratio in ratios]
+    np.testing.assert_allclose(readout.told[:-1], expected, atol=0.03)
+    assert readout.told[-1] == 0
+
+
+def test_an_integer_grid_is_where_rows_tell_even_shares():
+    rep, _, C = of_gaussian_rows(t_grid=4)
+    ratios = rep.net_.module_.sde.noise_to_signal(torch.from_numpy(rep.t_grid_))
+    shares = [told_share(np.linalg.eigvalsh(C), float(ratio)) for ratio in ratios]
+    np.testing.assert_allclose(shares, [0.75, 0.5, 0.25, 0.0], atol=0.05)
+    assert rep.t_grid_[-1] == 1
+
+
+def test_codes_over_time_are_those_of_the_formula():
+    rep, X, C = of_gaussian_rows()
+    spectrum, V = np.linalg.eigh(C)
+    t = rep.net_.module_.readout.times[4]
+    ratio = float(rep.net_.module_.sde.noise_to_signal(t))
+    total, told = variances(spectrum, ratio)
+    size = ((total - told) / (told + 1)) ** 0.75 / (told + 1) ** 0.5
+    rows = (X - X.mean(axis=0)) / X.std(axis=0)
+    expected = rows @ V * np.sqrt(total / spectrum) * size
+    codes = rep.encode(X, float(t))[:, 0]
+    distances = [pdist(z[:300]) / np.sqrt(z.var(axis=0).mean()) for z in
+                 (codes, expected)]  # fmt: skip
+    np.testing.assert_allclose(*distances, rtol=0.1)
+
+
+def test_times_of_a_stack_share_one_mean_variance(estimator, digits):
+    rep = estimator(**IMAGES).fit(digits[0])
+    curve = rep.encode(digits[0], np.linspace(0, 1, 23))
+    variances = curve.var(axis=0).mean(axis=1)
+    np.testing.assert_allclose(variances, variances.mean(), rtol=0.02)
+
+
+def test_the_readout_has_the_slope_of_its_codes(digits):
+    rep = DiffusionRepresentation(**IMAGES).fit(digits[0])
+    readout = rep.net_.module_.readout
+    z = torch.randn(3, 1, 8, generator=torch.Generator().manual_seed(0))
+    t = torch.tensor([0.6], requires_grad=True)
+    readout(z, t)[0, 0, 0].backward()
+    with torch.no_grad():
+        ends = [readout(z, torch.tensor([s]))[0, 0, 0] for s in (0.599, 0.601)]
+    assert float(t.grad) == pytest.approx(float(ends[1] - ends[0]) / 0.002, rel=0.02)
 
 
 def test_the_start_alone_gives_codes_and_nothing_else(estimator, digits, tmp_path):

@@ -20,7 +20,11 @@ from diffrep.baselines import (
     VariationalAutoencoderRepresentation,
 )
 from diffrep.semi_supervised import LaplaceNetClassifier
-from diffrep.trajectory import TrajectoryClassifier
+from diffrep.trajectory import (
+    TimeSelector,
+    TimeVotingClassifier,
+    TrajectoryClassifier,
+)
 
 SMALL = {"n_components": 4, "max_epochs": 2, "random_state": 0}
 # Static codes, grids by number and by times, each with some of them.
@@ -37,6 +41,8 @@ ESTIMATORS = [
 
 CLASSIFIERS = [
     LaplaceNetClassifier(max_epochs=3, supervised_epochs=30, random_state=0),
+    TimeSelector(),
+    TimeVotingClassifier(),
     TrajectoryClassifier(max_epochs=30, lr=1e-2, head="attention", random_state=0),
     TrajectoryClassifier(
         DiffusionRepresentation(**SMALL, t_grid=2),

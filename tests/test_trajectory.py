@@ -1,4 +1,4 @@
-"""Classifiers of whole curves."""
+"""Codes of several times: choosing one, votes, whole curves."""
 
 import pickle
 
@@ -7,13 +7,23 @@ import pytest
 import torch
 from scipy.stats import norm
 from sklearn.frozen import FrozenEstimator
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import cross_val_score
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.model_selection import (
+    GridSearchCV,
+    LeaveOneOut,
+    cross_val_predict,
+    cross_val_score,
+)
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import LabelBinarizer
 
 from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
 from diffrep.core.heads import HEADS
-from diffrep.trajectory import TrajectoryClassifier
+from diffrep.trajectory import (
+    TimeSelector,
+    TimeVotingClassifier,
+    TrajectoryClassifier,
+)
 
 REP = {"n_components": 4, "t_grid": 3, "max_epochs": 2, "random_state": 0}
 ALL_HEADS = pytest.mark.parametrize("head", sorted(HEADS))
@@ -210,3 +220,87 @@ def test_parameters_that_contradict_each_other(curves, parameters, message):
     X, y = curves
     with pytest.raises(ValueError, match=message):
         TrajectoryClassifier(**parameters).fit(X, y)
+
+
+def stacked(n=60, seed=0):
+    """Codes at three times, of which the second alone knows the class."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 3, n)
+    curves = rng.normal(size=(n, 3, 4))
+    curves[np.arange(n), 1, y] += 3
+    return curves.reshape(n, 12), y
+
+
+def test_the_time_that_knows_the_answer_is_selected():
+    X, y = stacked()
+    selector = TimeSelector(n_times=3).fit(X, y)
+    assert selector.index_ == 1
+    np.testing.assert_array_equal(selector.transform(X), X[:, 4:8])
+    number = X[:, 9] + 0.1 * X[:, 0]
+    assert TimeSelector(n_times=3).fit(X, number).index_ == 2
+    assert TimeSelector(n_times=3).fit(X, np.column_stack([number, y])).index_ in (1, 2)
+
+
+def test_scores_are_those_of_leaving_out_one_row_after_the_other():
+    X, y = stacked()
+    targets = LabelBinarizer().fit_transform(y)
+    for codes, score in zip(
+        np.split(X, 3, axis=1), TimeSelector(n_times=3).fit(X, y).scores_, strict=True
+    ):
+        codes = codes - codes.mean(axis=0)
+        codes /= np.sqrt(np.square(codes).sum(axis=1).mean())
+        errors = [
+            np.square(
+                targets
+                - cross_val_predict(Ridge(alpha), codes, targets, cv=LeaveOneOut())
+            ).mean()
+            for alpha in np.geomspace(1e-4, 10, 8)
+        ]
+        assert score == pytest.approx(-min(errors), rel=1e-6)
+
+
+def test_the_last_time_is_kept_unless_another_is_clearly_better():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(40, 12)), rng.integers(0, 2, 40)  # no time knows it
+    selector = TimeSelector(n_times=3).fit(X, y)
+    assert selector.index_ == 2
+    assert TimeSelector(n_times=3).fit(X[:, ::-1], y).index_ == 2
+    assert (
+        selector.scores_.argmax() != TimeSelector(3).fit(X[:, ::-1], y).scores_.argmax()
+    )
+
+
+def test_good_times_have_more_votes():
+    X, y = stacked()
+    vote = TimeVotingClassifier(n_times=3).fit(X, y)
+    errors = -TimeSelector(n_times=3).fit(X, y).scores_
+    weights = np.exp(-(errors - errors.min()) / (0.05 * errors.min()))
+    np.testing.assert_allclose(vote.weights_, weights / weights.sum())
+    assert vote.weights_.argmax() == 1
+    votes = [
+        LogisticRegression(max_iter=1000).fit(codes, y).predict_proba(codes)
+        for codes in np.split(X, 3, axis=1)
+    ]
+    expected = np.einsum("t,tnc->nc", vote.weights_, votes)
+    np.testing.assert_allclose(vote.predict_proba(X), expected, rtol=1e-6)
+    assert vote.score(*stacked(seed=1)) > 0.8
+
+
+@pytest.mark.parametrize("estimator", [TimeSelector, TimeVotingClassifier])
+def test_columns_that_are_no_stack_are_refused(estimator):
+    X, y = stacked()
+    with pytest.raises(ValueError, match="12 columns, no multiple of n_times=5"):
+        estimator(n_times=5).fit(X, y)
+
+
+def test_a_time_is_chosen_in_a_search_of_a_pipeline(digits):
+    X, y = digits
+    rep = DiffusionRepresentation(
+        4, t_grid=3, image_shape=(1, 8, 8), max_epochs=1, random_state=0
+    )
+    pipeline = make_pipeline(rep, TimeSelector(3), LogisticRegression(max_iter=1000))
+    search = GridSearchCV(pipeline, {"logisticregression__C": [0.1, 1.0]}, cv=2)
+    assert search.fit(X, y).best_score_ > 0.5
+    names = search.best_estimator_[:-1].get_feature_names_out()
+    t = search.best_estimator_[0].t_grid_[search.best_estimator_[1].index_]
+    assert all(f"t{t:.3g}_" in name for name in names)

@@ -49,7 +49,6 @@ class CurveReader(nn.Module):
     ----------
     model : EncoderModel
     times : Tensor of shape (T,)
-        For a static code any one time.
     """
 
     times: Tensor
@@ -57,12 +56,12 @@ class CurveReader(nn.Module):
     def __init__(self, model, times):
         super().__init__()
         self.model = copy.deepcopy(model)
-        self.shape = (len(times), model.n_components)
+        self.shape = (len(times), model.n_columns)
         self.register_buffer("times", times)
 
     def forward(self, x: Tensor) -> Tensor:
         """Curves ``(n, T, n_components)`` of rows."""
-        return self.model.read(self.model.curve(x, self.times))
+        return self.model.codes(x, self.times)
 
 
 class LearnedTimeReader(nn.Module):
@@ -76,7 +75,7 @@ class LearnedTimeReader(nn.Module):
     def __init__(self, model):
         super().__init__()
         self.model = copy.deepcopy(model)
-        self.shape = (1, model.n_components)
+        self.shape = (1, model.n_columns)
         self.logit_t = nn.Parameter(torch.zeros(()))
 
     @property
@@ -85,8 +84,7 @@ class LearnedTimeReader(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Curves ``(n, 1, n_components)`` of rows."""
-        z = self.model.outputs(x, self.t.expand(len(x)))
-        return self.model.read(z[:, : self.model.n_components])[:, None]
+        return self.model.codes(x, self.t[None])
 
 
 class ClassifierModel(nn.Module):

@@ -15,6 +15,7 @@ __all__ = [
     "ViewedRows",
     "eigh",
     "equal_variances",
+    "fisher_directions",
     "in_blocks",
     "kmeans_filters",
     "principal_components",
@@ -210,28 +211,47 @@ class ViewedRows:
         ridge = RIDGE * total.diagonal().mean()
         rounding = 1e-4 * within.diagonal().mean()  # keeps it positive definite
         within.diagonal().add_(ridge + rounding + FAINT)
-        # With within = L L', they are those of L^-1 total L'^-1, through L'^-1.
-        L = torch.linalg.cholesky(within)
-        half = torch.linalg.solve_triangular(L, total, upper=False)
-        between = torch.linalg.solve_triangular(L, half.T, upper=False)
-        ratios, Q = eigh(between)
-        ratios = ratios.flip(0).clamp(min=SMALLEST_RATIO)
-        directions = torch.linalg.solve_triangular(L.T, Q.flip(1), upper=True)
+        directions, ratios = fisher_directions(total, within)
         if principal is not None:
             directions = principal @ directions
         return mean, _signed(directions), ratios
 
 
-def equal_variances(variances: Tensor) -> Tensor:
-    """Rotation after which uncorrelated components all have the same variance.
-
-    A cosine transform spreads every component over all columns; then one plane
-    rotation per column makes its variance the mean.
+def fisher_directions(between: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
+    """Directions v of largest ratio ``v' between v / v' within v``.
 
     Parameters
     ----------
-    variances : Tensor of shape (k,)
+    between, within : Tensor of shape (k, k)
+        Covariances, `within` positive definite.
+
+    Returns
+    -------
+    directions : Tensor of shape (k, k)
+        Columns with ``v' within v = 1``, the first of largest ratio.
+    ratios : Tensor of shape (k,)
+        In falling order, none below a hundredth.
+    """
+    # With within = L L', they are those of L^-1 between L'^-1, through L'^-1.
+    L = torch.linalg.cholesky(within)
+    half = torch.linalg.solve_triangular(L, between, upper=False)
+    ratios, Q = eigh(torch.linalg.solve_triangular(L, half.T, upper=False))
+    directions = torch.linalg.solve_triangular(L.T, Q.flip(1), upper=True)
+    return directions, ratios.flip(0).clamp(min=SMALLEST_RATIO)
+
+
+def equal_variances(covariance: Tensor, start: Tensor | None = None) -> Tensor:
+    """Rotation after which components all have the same variance.
+
+    One plane rotation per column makes its variance the mean.
+
+    Parameters
+    ----------
+    covariance : Tensor of shape (k, k)
         Of the components.
+    start : Tensor of shape (k, k), optional
+        Orthogonal, what to begin with; by default a cosine transform, which
+        spreads every component over all columns.
 
     Returns
     -------
@@ -244,21 +264,28 @@ def equal_variances(variances: Tensor) -> Tensor:
     Bendel and Mickey, "Population Correlation Matrices for Sampling
     Experiments", 1978.
     """
-    v = variances.cpu().double().numpy()
-    n, mean = len(v), v.mean()
-    Q = np.cos(math.pi * np.outer(2 * np.arange(n) + 1, np.arange(n)) / (2 * n))
-    Q /= np.linalg.norm(Q, axis=0)
+    C = covariance.cpu().double().numpy()
+    n, mean = len(C), C.trace() / len(C)
+    if start is None:
+        Q = np.cos(math.pi * np.outer(2 * np.arange(n) + 1, np.arange(n)) / (2 * n))
+        Q /= np.linalg.norm(Q, axis=0)
+    else:
+        Q = start.cpu().double().numpy().copy()
+    C = Q.T @ C @ Q
     for i in range(n - 1):
-        excess = v @ Q[:, i:] ** 2 - mean
+        excess = C.diagonal()[i:] - mean
         j = i + int(np.argmax(-np.sign(excess[0]) * excess))
-        a, b, c = excess[j - i], v @ (Q[:, i] * Q[:, j]), excess[0]
+        a, b, c = excess[j - i], C[i, j], excess[0]
         if a * c >= 0:  # nothing but rounding is left
             continue
         # Column i becomes (q_i + t q_j) / sqrt(1 + t^2), of variance `mean`.
         t = (math.copysign(math.sqrt(b * b - a * c), b) - b) / a
         cos, sin = 1 / math.hypot(1, t), t / math.hypot(1, t)
-        Q[:, [i, j]] = Q[:, [i, j]] @ np.array([[cos, -sin], [sin, cos]])
-    return torch.from_numpy(Q).to(variances)
+        plane = np.array([[cos, -sin], [sin, cos]])
+        Q[:, [i, j]] = Q[:, [i, j]] @ plane
+        C[:, [i, j]] = C[:, [i, j]] @ plane
+        C[[i, j]] = plane.T @ C[[i, j]]
+    return torch.from_numpy(Q).to(covariance)
 
 
 @torch.no_grad()

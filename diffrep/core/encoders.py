@@ -2,20 +2,14 @@
 
 An encoder is built by ``encoder(data_shape, n_outputs, time_conditioned)`` and
 called with rows ``(n, *data_shape)`` of standardised data; a time-conditioned
-one is called with t of shape ``(n,)`` as well. Two things are optional:
+one is called with t of shape ``(n,)`` as well. One method is
+optional: ``initialize(rows)`` fits the start of the network to rows ``rows.X`` of
+the training data and to ``rows.views``, what the encoder is shown of them in
+training; see :class:`diffrep.core.closed_form.ViewedRows`.
 
-``trunk(x)`` and ``head(h, t)``
-    split ``forward(x, t)`` so that the part free of t is computed once for a
-    whole curve of codes; ``head`` also takes a t of shape ``(1,)``.
-``initialize(rows)``
-    fits the start of the network to rows ``rows.X`` of the training data and to
-    ``rows.views``, what the encoder is shown of them in training; see
-    :class:`diffrep.core.closed_form.ViewedRows`.
-
-The encoders here are a *backbone*, which turns rows into features of several
-stages, and a way of conditioning on t: :class:`LateEncoder` or
-:class:`FullEncoder`. Nothing computes batch statistics, so the code of a row
-depends on that row alone.
+The :class:`Encoder` here reads a *backbone*, which turns rows into features of
+several stages. Nothing computes batch statistics, so the code of a row depends on
+that row alone.
 """
 
 from __future__ import annotations
@@ -30,23 +24,21 @@ from torch import Tensor, nn
 from diffrep.core.banks import ImageBank
 from diffrep.core.closed_form import ViewedRows
 from diffrep.core.layers import (
-    Clock,
     Conv2d,
     ConvBlock,
-    CurveHead,
     Linear,
+    Modulation,
     ResidualBlock,
     TimeEmbedding,
     default_width,
+    set_components,
 )
 
 __all__ = [
     "BACKBONES",
-    "CONDITIONINGS",
     "ClassBackbone",
     "ConvBackbone",
-    "FullEncoder",
-    "LateEncoder",
+    "Encoder",
     "MLPBackbone",
     "WideResNetBackbone",
     "class_encoder",
@@ -55,8 +47,8 @@ __all__ = [
 CONDITION_WIDTH = 64
 
 
-class _BackboneEncoder(nn.Module):
-    """What the two ways of conditioning share: the start in closed form.
+class Encoder(nn.Module):
+    """A sum of linear maps of what a backbone makes of rows, stage by stage.
 
     Parameters
     ----------
@@ -66,70 +58,59 @@ class _BackboneEncoder(nn.Module):
         ``(n, condition_width)`` if that is not 0, to a list of features
         ``(n, width)``. Its method ``initialize(rows)`` fits it to the data, as
         far as it can be, and returns the first stage of the rows.
-    quantiles : Tensor of shape (n_quantiles,)
-        Of the training times, for the :class:`Clock`.
+    span : tuple (t_first, t_last)
+        Of the training times: other times are read as the nearer of these.
     data_shape : tuple of int
         Shape of one row.
     n_outputs : int
         Length of the code.
     time_conditioned : bool
-        Whether ``forward`` takes a t.
+        Whether ``forward`` takes a t, which every block of the backbone sees, as
+        in Mittal et al. (2023). T codes of a row then cost T passes.
     """
 
     backbone: Any
-    head: CurveHead
+
+    def __init__(self, backbone, span, data_shape, n_outputs, time_conditioned):
+        super().__init__()
+        self.span = span
+        self.time = TimeEmbedding(CONDITION_WIDTH) if time_conditioned else None
+        self.backbone = backbone(data_shape, CONDITION_WIDTH * time_conditioned)
+        self.outputs = nn.ModuleList(
+            Linear(width, n_outputs) for width in self.backbone.stage_widths
+        )
+
+    def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
+        condition = None
+        if self.time is not None and t is not None:
+            condition = F.silu(self.time(t.clamp(*self.span)))
+        stages = self.backbone(x, condition)
+        return sum(read(h) for read, h in zip(self.outputs, stages, strict=True))
 
     @torch.no_grad()
     def initialize(self, rows: ViewedRows) -> None:
-        """Fit the backbone and the read-out of its first stage to rows."""
-        self.head.initialize(self.backbone.initialize(rows))
+        """Start as the components of the first stage that views change least.
 
-
-class LateEncoder(_BackboneEncoder):
-    """Backbone free of t; t chooses among its stages at the end.
-
-    Also the encoder of static codes, which have no t at all.
-    """
-
-    def __init__(self, backbone, quantiles, data_shape, n_outputs, time_conditioned):
-        super().__init__()
-        self.backbone = backbone(data_shape)
-        clock = Clock(quantiles) if time_conditioned else None
-        self.head = CurveHead(self.backbone.stage_widths, n_outputs, clock)
-
-    def trunk(self, x: Tensor) -> Tensor:
-        return self.head.basis(self.backbone(x))
-
-    def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
-        return self.head(self.trunk(x), t)
-
-
-class FullEncoder(_BackboneEncoder):
-    """Every block of the backbone sees t, as in Mittal et al. (2023).
-
-    T codes of a row cost T passes.
-    """
-
-    def __init__(self, backbone, quantiles, data_shape, n_outputs, time_conditioned):
-        super().__init__()
-        self.time = None
-        if time_conditioned:
-            self.time = nn.Sequential(Clock(quantiles), TimeEmbedding(CONDITION_WIDTH))
-        self.backbone = backbone(data_shape, CONDITION_WIDTH * time_conditioned)
-        self.head = CurveHead(self.backbone.stage_widths, n_outputs, None)
-
-    def forward(self, x: Tensor, t: Tensor | None = None) -> Tensor:
-        condition = None if self.time is None else F.silu(self.time(t))
-        return self.head(self.head.basis(self.backbone(x, condition)))
+        What the other stages add starts at zero.
+        """
+        for parameter in self.outputs.parameters():
+            parameter.zero_()
+        first = self.outputs[0]
+        stage = self.backbone.initialize(rows)
+        set_components(first, *stage.stable_components(first.out_features))
 
 
 class MLPBackbone(nn.Module):
-    """Residual MLP; its stages are the row itself and each hidden state."""
+    """Residual MLP; its stages are the row itself and each hidden state.
+
+    A condition scales and shifts the row, and the hidden states in every block.
+    """
 
     def __init__(self, data_shape, condition_width=0, width=None, n_blocks=2):
         super().__init__()
         n_features = math.prod(data_shape)
         width = width or default_width(n_features)
+        self.modulation = Modulation(condition_width, n_features)
         self.input = Linear(n_features, width)
         self.blocks = nn.ModuleList(
             ResidualBlock(width, condition_width) for _ in range(n_blocks)
@@ -138,7 +119,7 @@ class MLPBackbone(nn.Module):
         self.stage_widths = [n_features] + n_blocks * [width]
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        stages = [x.flatten(1)]
+        stages = [self.modulation(x.flatten(1), condition)]
         h = self.input(stages[0])
         for block, norm in zip(self.blocks, self.norms, strict=True):
             h = block(h, condition)
@@ -146,7 +127,8 @@ class MLPBackbone(nn.Module):
         return stages
 
     def initialize(self, rows: ViewedRows) -> ViewedRows:
-        """Return the first stage, the rows as they are: nothing is fitted."""
+        """Return the first stage, the rows as they are: t starts without effect."""
+        self.modulation.mute()
         return rows.through(lambda x: x.flatten(1))
 
 
@@ -167,22 +149,16 @@ class ConvBackbone(nn.Module):
     def __init__(self, image_shape, condition_width=0):
         super().__init__()
         self.bank = ImageBank(image_shape)
-        if condition_width:
-            self.modulation = Linear(condition_width, 2 * self.bank.n_components)
+        self.modulation = Modulation(condition_width, self.bank.n_components)
         self.stage_widths = [self.bank.width]
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        if condition is None:
-            return [self.bank(x)]
         h = self.bank.normalized_components(self.bank.filters(x))
-        scale, shift = self.modulation(condition).chunk(2, dim=1)
-        return [self.bank.features(h * (1 + scale) + shift)]
+        return [self.bank.features(self.modulation(h, condition))]
 
     def initialize(self, rows: ViewedRows) -> ViewedRows:
         """Fit the bank to images; return their features without a condition."""
-        if hasattr(self, "modulation"):
-            for parameter in self.modulation.parameters():
-                parameter.zero_()
+        self.modulation.mute()
         return rows.fit(self.bank)
 
 
@@ -248,25 +224,27 @@ class ClassBackbone(nn.Module):
     def __init__(self, n_classes, condition_width=0):
         super().__init__()
         self.n_classes = n_classes
+        self.modulation = Modulation(condition_width, n_classes)
         self.stage_widths = [n_classes]
 
     def forward(self, y: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        return [F.one_hot(y, self.n_classes).float()]
+        h = F.one_hot(y, self.n_classes).float()
+        return [self.modulation(h, condition)]
 
     def initialize(self, rows: ViewedRows) -> ViewedRows:
-        """Return the only stage: nothing is fitted."""
-        return rows.through(lambda y: self(y)[0])
+        """Return the only stage: t starts without effect."""
+        self.modulation.mute()
+        return rows.through(lambda y: F.one_hot(y, self.n_classes).float())
 
 
-def class_encoder(n_classes, quantiles, data_shape, n_outputs, time_conditioned):
+def class_encoder(n_classes, span, data_shape, n_outputs, time_conditioned):
     """Return an encoder of class numbers ``(n,)`` in place of rows."""
-    return LateEncoder(ClassBackbone, quantiles, n_classes, n_outputs, time_conditioned)
+    return Encoder(ClassBackbone, span, n_classes, n_outputs, time_conditioned)
 
 
-#: Names of backbones and of conditionings that the estimators accept.
+#: Names of backbones that the estimators accept.
 BACKBONES = {
     "mlp": MLPBackbone,
     "conv": ConvBackbone,
     "wide_resnet": WideResNetBackbone,
 }
-CONDITIONINGS = {"late": LateEncoder, "full": FullEncoder}

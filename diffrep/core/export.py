@@ -20,7 +20,6 @@ class CodeGraph(nn.Module):
     given_shape : tuple of int
         Shape of one row, which is averaged to that of the model.
     times : Tensor of shape (T,)
-        For a static code any one time.
     """
 
     mean: Tensor
@@ -41,7 +40,7 @@ class CodeGraph(nn.Module):
         x = x.view(-1, *self.given_shape)
         if self.given_shape != self.model.data_shape:
             x = averaged(x, self.model.data_shape[1:])
-        return self.model.read(self.model.curve(x, self.times)).flatten(1)
+        return self.model.codes(x, self.times).flatten(1)
 
 
 def export_onnx(graph: CodeGraph, path) -> None:

@@ -14,13 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import ViewedRows
-
 __all__ = [
     "Conv2d",
     "ConvBlock",
-    "CurveHead",
     "Linear",
+    "Modulation",
     "ResidualBlock",
     "TimeEmbedding",
     "default_width",
@@ -131,26 +129,51 @@ class TimeEmbedding(nn.Module):
         return self.output(F.silu(self.hidden(waves)))
 
 
+class Modulation(nn.Module):
+    """Scale and shift of features by a linear function of a condition.
+
+    Parameters
+    ----------
+    condition_width : int
+        Of conditions ``(n, condition_width)``; 0 for none, which leaves features
+        as they are.
+    width : int
+        Of features ``(n, width)``.
+    """
+
+    def __init__(self, condition_width: int, width: int):
+        super().__init__()
+        self.map = Linear(condition_width, 2 * width) if condition_width else None
+
+    def forward(self, h: Tensor, condition: Tensor | None = None) -> Tensor:
+        if self.map is None:
+            return h
+        scale, shift = self.map(condition).chunk(2, dim=1)
+        return h * (1 + scale) + shift
+
+    @torch.no_grad()
+    def mute(self) -> None:
+        """Let no condition have an effect, until trained."""
+        for parameter in self.parameters():
+            parameter.zero_()
+
+
 class ResidualBlock(nn.Module):
     """``h + W2 silu(W1 norm(h))`` on rows ``(n, width)``.
 
-    With `condition_width` the normalised rows are scaled and shifted by a
-    linear function of a condition ``(n, condition_width)``.
+    With `condition_width` a condition ``(n, condition_width)`` modulates the
+    normalised rows.
     """
 
     def __init__(self, width: int, condition_width: int = 0):
         super().__init__()
         self.norm = nn.LayerNorm(width)
-        if condition_width:
-            self.modulation = Linear(condition_width, 2 * width)
+        self.modulation = Modulation(condition_width, width)
         self.inner = Linear(width, width)
         self.outer = Linear(width, width)
 
     def forward(self, h: Tensor, condition: Tensor | None = None) -> Tensor:
-        inner = self.norm(h)
-        if condition is not None:
-            scale, shift = self.modulation(condition).chunk(2, dim=1)
-            inner = inner * (1 + scale) + shift
+        inner = self.modulation(self.norm(h), condition)
         return h + self.outer(F.silu(self.inner(inner)))
 
 
@@ -179,98 +202,3 @@ class ConvBlock(nn.Module):
             inner = inner + self.bias(condition)[:, :, None, None]
         inner = self.conv2(F.silu(self.norm2(inner)))
         return inner + self.shortcut(h)
-
-
-class Clock(nn.Module):
-    """Time as an encoder reads it: the share of the training times below t.
-
-    All of [0, 1] is then trained on alike, and times outside of the training
-    times are read as the first or the last of them.
-
-    Parameters
-    ----------
-    quantiles : Tensor of shape (n_quantiles,)
-        The ``(i - 1/2) / n_quantiles`` quantiles of the training times.
-    """
-
-    quantiles: Tensor
-
-    def __init__(self, quantiles: Tensor):
-        super().__init__()
-        self.register_buffer("quantiles", quantiles.float())
-
-    def forward(self, t: Tensor) -> Tensor:
-        n = len(self.quantiles)
-        i = (self.quantiles < t[:, None]).sum(1).clamp(1, n - 1)
-        before, after = self.quantiles[i - 1], self.quantiles[i]
-        passed = ((t - before) / (after - before).clamp(min=1e-9)).clamp(0, 1)
-        return (i - 0.5 + passed) / n
-
-
-class CurveHead(nn.Module):
-    """Reads a code, or a curve of codes over time, off features of several stages.
-
-    Each stage contributes `n_basis` basis codes, linear in its features. A
-    static code is their sum. A code at time t is their sum with weights, one
-    per basis code and component, that are cosine series of the time that the
-    clock shows: time chooses among features of different scale, and the basis
-    codes are computed once for any number of times.
-
-    Parameters
-    ----------
-    stage_widths : sequence of int
-        Number of features ``(n, width)`` of each stage.
-    n_outputs : int
-        Length of the code.
-    clock : Clock or None
-        How t is read; None for a code that does not depend on it.
-    """
-
-    def __init__(self, stage_widths, n_outputs, clock, n_basis=4, n_waves=8):
-        super().__init__()
-        n_basis = 1 if clock is None else n_basis
-        self.n_basis, self.n_waves, self.clock = n_basis, n_waves, clock
-        self.shape = (-1, n_basis * len(stage_widths), n_outputs)
-        self.readouts = nn.ModuleList(
-            Linear(width, n_basis * n_outputs) for width in stage_widths
-        )
-        if clock is not None:
-            self.gate = Linear(n_waves, self.shape[1] * n_outputs)
-
-    @torch.no_grad()
-    def initialize(self, stage: ViewedRows) -> None:
-        """Start as the components of the first stage that views change least.
-
-        A curve starts as a cosine series whose constant term are the first
-        `n_outputs` components, the term ``cos(pi u)`` the next, and so on: the
-        codes at n_basis midpoints hold as many different components. What the
-        other stages add starts at zero.
-
-        Parameters
-        ----------
-        stage : ViewedRows of shape (n, width)
-            First stage of some rows.
-        """
-        for readout in self.readouts.parameters():
-            readout.zero_()
-        n_basis_outputs = self.n_basis * self.shape[-1]
-        first = self.readouts[0]
-        set_components(first, *stage.stable_components(n_basis_outputs))
-        if self.clock is not None:
-            series = torch.eye(self.n_basis, 1 + self.n_waves, device=stage.X.device)
-            series = series.repeat_interleave(self.shape[-1], 0)
-            self.gate.bias[:n_basis_outputs] = series[:, 0]
-            self.gate.weight[:n_basis_outputs] = series[:, 1:]
-
-    def basis(self, stages: list[Tensor]) -> Tensor:
-        """Basis codes ``(n, n_stages * n_basis, n_outputs)``."""
-        codes = [read(stage) for read, stage in zip(self.readouts, stages, strict=True)]
-        return torch.cat(codes, dim=1).view(self.shape)
-
-    def forward(self, basis: Tensor, t: Tensor | None = None) -> Tensor:
-        """Codes ``(n, n_outputs)`` at times `t` of shape ``(n,)`` or ``(1,)``."""
-        if t is None:
-            return basis.sum(1)
-        k = torch.arange(1, self.n_waves + 1, device=t.device)
-        waves = torch.cos(math.pi * k * self.clock(t)[:, None])
-        return (basis * self.gate(waves).view(self.shape)).sum(1)

@@ -8,13 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from diffrep.core.augment import mixed
-from diffrep.core.closed_form import (
-    ViewedRows,
-    equal_variances,
-    principal_components,
-)
-from diffrep.core.layers import linear
+from diffrep.core.closed_form import ViewedRows, in_blocks
 from diffrep.core.objectives import kl_divergence, l1_norm, squared_error
+from diffrep.core.readout import NOISE_RATIOS, Readout
 from diffrep.core.score_networks import MLPDecoder
 from diffrep.core.spaces import DataSpace
 from diffrep.core.time_sampling import stratified
@@ -28,14 +24,6 @@ __all__ = [
 ]
 
 
-#: Times at which codes that depend on t are looked at to fit how they are read.
-N_READOUT_TIMES = 8
-
-#: Stable components are fitted to codes, then to the components that were found:
-#: the second time faint ones get smaller still, which helps where labels are few.
-N_READOUT_FITS = 2
-
-
 class EncoderModel(nn.Module):
     """A model around an encoder E(x) or E(x, t); subclasses say what it learns from.
 
@@ -45,6 +33,8 @@ class EncoderModel(nn.Module):
         Shape of one row.
     n_components : int
         Length of the code.
+    n_columns : int or None
+        Columns that are read off a code at one time; None is `n_components`.
     encoder : callable
         ``encoder(data_shape, n_outputs, time_conditioned)``.
     time_conditioned : bool
@@ -58,8 +48,6 @@ class EncoderModel(nn.Module):
     """
 
     outputs_per_component = 1
-    code_mean: Tensor
-    code_maps: Tensor
 
     def __init__(
         self,
@@ -70,6 +58,7 @@ class EncoderModel(nn.Module):
         times,
         augment,
         space=DataSpace,
+        n_columns=None,
     ):
         super().__init__()
         self.data_shape = tuple(data_shape)
@@ -80,8 +69,8 @@ class EncoderModel(nn.Module):
         self.encoder = encoder(self.data_shape, n_outputs, time_conditioned)
         self.times = times
         self.augment = augment
-        self.register_buffer("code_mean", torch.zeros(n_components))
-        self.register_buffer("code_maps", torch.eye(n_components))
+        self.n_columns = n_columns or n_components
+        self.readout = Readout(n_components, self.n_columns)
 
     def initialize(self, rows: ViewedRows) -> None:
         """Fit what is fixed before training to rows."""
@@ -107,48 +96,50 @@ class EncoderModel(nn.Module):
         """
         if not self.time_conditioned:
             codes = [self.encoder(x)]
-        elif hasattr(self.encoder, "trunk"):
-            h = self.encoder.trunk(x)
-            codes = [self.encoder.head(h, t[None]) for t in times]
         else:
             codes = [self.outputs(x, t.expand(x.shape[0])) for t in times]
         return torch.stack(codes, dim=1)[:, :, : self.n_components]
 
+    def codes(self, x: Tensor, times: Tensor) -> Tensor:
+        """Codes of rows `x` as they are given out, ``(n, T, n_columns)``."""
+        return self.readout(self.curve(x, times), times)
+
     @torch.no_grad()
-    def fit_readout(self, rows: ViewedRows) -> None:
-        """Fit how codes are read: what views of one row change counts for less.
+    def fit_readout(self, rows: ViewedRows, as_trained: bool) -> None:
+        """Fit how codes are read to rows.
 
-        Training is indifferent to a linear map of the codes, but neighbours and
-        classifiers on few labels are not. Columns get one variance, so that it
-        makes no difference whether a learner scales them. The mean variance of
-        the codes stays what training made it, so that a dead code can be told
-        from a live one. Without views codes are rotated only.
+        Parameters
+        ----------
+        rows : ViewedRows
+            Of standardised data, or classes.
+        as_trained : bool
+            Whether codes are read as they are: static ones at t = 1, others always.
         """
-        u = torch.arange(N_READOUT_TIMES, device=rows.X.device) + 0.5
-        times = self.times.ppf(u / N_READOUT_TIMES)
-        z = rows.through(lambda x: self.curve(x, times).flatten(0, 1))
-        if z.views:
-            mean, size = z.X.mean(0), z.X.var(0, correction=0).mean().sqrt()
-            maps = torch.eye(self.n_components).to(z.X) / size.clamp(min=1e-6)
-            for _ in range(N_READOUT_FITS):
-                found = z.through(lambda x, maps=maps: (x - mean) @ maps)
-                maps = maps @ found.stable_components(self.n_components)[1]
-            maps = maps * size
-        else:
-            mean, _, maps = principal_components(z.X, self.n_components)
-        variances = ((z.X - mean) @ maps).var(0, correction=0)
-        self.code_mean.copy_(mean)
-        self.code_maps.copy_(maps @ equal_variances(variances))
 
-    def read(self, z: Tensor) -> Tensor:
-        """Codes as they are given out, of codes ``(..., n_components)`` as trained."""
-        rows = (z - self.code_mean).reshape(-1, self.n_components)
-        return linear(rows, self.code_maps.T).reshape(z.shape)
+        def code(x, t):
+            return self.curve(x, t[None])[:, 0]
 
-    def unread(self, codes: Tensor) -> Tensor:
-        """Codes as trained, of codes ``(..., n_components)`` as they are given out."""
-        inverse = torch.linalg.pinv(self.code_maps.cpu().double())
-        return codes @ inverse.to(codes) + self.code_mean
+        last = torch.ones((), device=rows.X.device)
+        if not self.time_conditioned:
+            codes = rows.through(lambda x: code(x, last))
+            noisy: list[Tensor] = []
+            if rows.X.is_floating_point():  # there are no noisy classes
+                ratios = rows.X.new_tensor(NOISE_RATIOS)
+                lowest, highest = self.times.ratio_range(ratios)
+                ratios = ratios.clamp(lowest, 0.9 * highest)
+                self.readout.times[:-1] = self.times.sde.time_at(ratios)
+                noise = torch.randn(
+                    rows.X.shape, generator=rows.generator, device=rows.X.device
+                )
+                for ratio in ratios:
+                    x = (rows.X + ratio * noise) / (1 + ratio**2).sqrt()
+                    noisy.append(in_blocks(lambda x: code(x, last), x))
+            self.readout.fit_static(codes, noisy, as_trained)
+        elif not as_trained:
+            n = len(self.readout.times)
+            times = self.times.ppf((torch.arange(n, device=last.device) + 0.5) / n)
+            curves = [rows.through(lambda x, t=t: code(x, t)) for t in times]
+            self.readout.fit_curves(times, curves)
 
     def check_shapes(self, x0: Tensor, seen: Tensor) -> None:
         """Raise ValueError if a network gives another shape than it was asked for."""

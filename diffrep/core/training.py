@@ -197,6 +197,4 @@ class RepresentationNet(SeededNet):
         """
         model = self.module_
         times = torch.as_tensor(times, dtype=torch.float32, device=self.device)
-        return self.evaluate(
-            lambda x: model.read(model.curve(x, times)), rows, progress
-        )
+        return self.evaluate(lambda x: model.codes(x, times), rows, progress)

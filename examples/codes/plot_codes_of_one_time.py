@@ -59,7 +59,9 @@ plt.show()
 # One code for all times, of two numbers: every image is a curve, from a black dot where
 # there is little noise outwards. The more noise, the more the code says, and images of
 # one class go one way.
-curved = DiffusionRepresentation(2, t_grid=1, max_epochs=2 * MAX_EPOCHS, **shared)
+curved = DiffusionRepresentation(
+    2, t_grid=1, time_conditioning="full", max_epochs=2 * MAX_EPOCHS, **shared
+)
 times = np.linspace(0.2, 0.9, 50)
 curves = curved.fit(X).encode(X[:60], times)
 fig, ax = plt.subplots(figsize=(6, 5), layout="constrained")

@@ -31,7 +31,7 @@ ink = X.sum(axis=1)
 # %%
 # Uniform times with the paper's weight of the loss, and high noise, for a deterministic
 # and a variational code.
-stroke = dict(PAPER_SETTING)
+stroke = PAPER_SETTING | {"time_conditioning": "readout"}  # one code for all t
 classes = stroke | {"loss_weighting": "edm", "time_sampling": "high_noise"}
 shared = {"image_shape": (1, 14, 14), "max_epochs": 16, "random_state": 0}
 representations = {

@@ -14,7 +14,7 @@ from diffrep.core.baseline_models import (
     VariationalAutoencoderModel,
 )
 from diffrep.core.closed_form import ViewedRows
-from diffrep.core.encoders import LateEncoder, MLPBackbone
+from diffrep.core.encoders import Encoder, MLPBackbone
 from diffrep.core.layers import draw_weights
 from diffrep.core.objectives import contrastive_loss
 from diffrep.core.sde import VE
@@ -33,7 +33,7 @@ def make(model, shape=(6,), time_conditioned=False, augment=None, **own):
     built = model(
         data_shape=shape,
         n_components=3,
-        encoder=partial(LateEncoder, MLPBackbone, torch.linspace(0, 1, 11)),
+        encoder=partial(Encoder, MLPBackbone, (0.0, 1.0)),
         time_conditioned=time_conditioned,
         times=Uniform(VE()),
         augment=augment,

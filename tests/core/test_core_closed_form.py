@@ -238,11 +238,24 @@ def test_filters_are_finite_where_nothing_varies(images, size):
     ids=["one", "two", "17", "128", "half dead", "dead", "one alive"],
 )
 def test_rotation_makes_all_variances_equal(variances):
-    Q, k = equal_variances(variances), len(variances)
+    Q, k = equal_variances(variances.diag()), len(variances)
     torch.testing.assert_close(Q @ Q.T, torch.eye(k), atol=1e-5, rtol=0)
     found = (Q.T @ variances.diag() @ Q).diagonal()
     torch.testing.assert_close(found, variances.mean().expand(k), rtol=1e-4, atol=1e-9)
-    assert torch.equal(Q, equal_variances(variances))
+    assert torch.equal(Q, equal_variances(variances.diag()))
+
+
+def test_rotation_from_a_start_stays_near_it_and_handles_correlation():
+    rows = correlated(500, 12)
+    C = torch.cov(rows.T)
+    Q = equal_variances(C, torch.eye(12))
+    torch.testing.assert_close(Q @ Q.T, torch.eye(12), atol=1e-5, rtol=0)
+    found = (Q.T @ C @ Q).diagonal()
+    torch.testing.assert_close(found, found.mean().expand(12), rtol=1e-4, atol=1e-9)
+    even = Q.T @ C @ Q  # nothing is left to do
+    torch.testing.assert_close(
+        equal_variances(even, torch.eye(12)), torch.eye(12), atol=1e-2, rtol=0
+    )
 
 
 def test_views_are_drawn_once_and_when_needed():

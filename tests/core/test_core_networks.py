@@ -9,16 +9,13 @@ from torch import nn
 from diffrep.core.closed_form import ViewedRows
 from diffrep.core.encoders import (
     ConvBackbone,
-    FullEncoder,
-    LateEncoder,
+    Encoder,
     MLPBackbone,
     WideResNetBackbone,
     class_encoder,
 )
 from diffrep.core.layers import (
-    Clock,
     Conv2d,
-    CurveHead,
     Linear,
     draw_weights,
     linear,
@@ -28,12 +25,11 @@ from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork, UNet
 from diffrep.core.sde import VE
 from diffrep.core.spaces import DataSpace, PrincipalSpace
-from diffrep.core.time_sampling import HighNoise, Uniform
+from diffrep.core.time_sampling import Uniform
 
 BACKBONES = [MLPBackbone, ConvBackbone, partial(WideResNetBackbone, n_blocks=1)]
-ENCODERS = [LateEncoder, FullEncoder]
-QUANTILES = torch.linspace(0, 1, 11)
-MLP_ENCODER = partial(LateEncoder, MLPBackbone, QUANTILES)
+SPAN = (0.0, 1.0)
+MLP_ENCODER = partial(Encoder, MLPBackbone, SPAN)
 IMAGE = (3, 8, 8)
 
 
@@ -76,14 +72,13 @@ def gradients(model, n=16):
 
 @pytest.mark.parametrize("model", [DiffusionModel, VariationalDiffusionModel])
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("encoder", ENCODERS)
 @pytest.mark.parametrize("time_conditioned", [False, True])
 @pytest.mark.parametrize("score_network", [MLPScoreNetwork, UNet])
 def test_every_parameter_receives_a_gradient(
-    model, backbone, encoder, time_conditioned, score_network
+    model, backbone, time_conditioned, score_network
 ):
     built = make(
-        model, partial(encoder, backbone, QUANTILES), score_network, time_conditioned
+        model, partial(Encoder, backbone, SPAN), score_network, time_conditioned
     )
     for name, gradient in gradients(built).items():
         assert gradient is not None, name
@@ -103,18 +98,28 @@ def test_dropped_codes_train_no_encoder_and_kept_ones_no_null_code():
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_trunk_and_head_are_the_forward(backbone):
-    encoder = make(encoder=partial(LateEncoder, backbone, QUANTILES)).encoder
-    x, t = torch.randn(6, *IMAGE, generator=rng(1)), torch.linspace(0, 1, 6)
-    h = encoder.trunk(x)
-    torch.testing.assert_close(encoder.head(h, t), encoder(x, t))
-    one = torch.tensor([0.4])
-    torch.testing.assert_close(encoder.head(h, one), encoder(x, one.expand(6)))
+def test_times_beyond_the_span_are_read_as_its_ends(backbone):
+    encoder = make(encoder=partial(Encoder, backbone, (0.2, 0.7))).encoder
+    x = torch.randn(6, *IMAGE, generator=rng(1))
+    codes = [encoder(x, torch.full((6,), t)) for t in (0.0, 0.2, 0.5, 0.7, 1.0)]
+    assert torch.equal(codes[0], codes[1])
+    assert torch.equal(codes[3], codes[4])
+    assert not torch.allclose(codes[1], codes[2], atol=1e-4)
 
 
-@pytest.mark.parametrize("encoder", ENCODERS)
-def test_curve_stacks_single_codes_that_differ(encoder):
-    model = make(encoder=partial(encoder, ConvBackbone, QUANTILES))
+@pytest.mark.parametrize("backbone", BACKBONES)
+def test_time_enters_every_stage(backbone):
+    encoder = make(encoder=partial(Encoder, backbone, SPAN)).encoder
+    x = torch.randn(6, *IMAGE, generator=rng(1))
+    early, late = (torch.randn(6, 64, generator=rng(seed)) for seed in (2, 3))
+    for one, other in zip(
+        encoder.backbone(x, early), encoder.backbone(x, late), strict=True
+    ):
+        assert not torch.allclose(one, other, atol=1e-4)
+
+
+def test_curve_stacks_single_codes_that_differ():
+    model = make(encoder=partial(Encoder, ConvBackbone, SPAN))
     x, times = torch.randn(4, *IMAGE, generator=rng(1)), torch.tensor([0.1, 0.5, 0.9])
     curve = model.curve(x, times)
     assert curve.shape == (4, 3, 5)
@@ -137,7 +142,7 @@ def test_variational_code_is_the_mean():
 @pytest.mark.parametrize("shape", [(1, 5, 7), (3, 11, 9), (1, 8, 8), (1, 3, 3)])
 @pytest.mark.parametrize("score_network", [MLPScoreNetwork, UNet])
 def test_images_of_odd_sides(shape, score_network):
-    encoder = partial(LateEncoder, ConvBackbone, QUANTILES)
+    encoder = partial(Encoder, ConvBackbone, SPAN)
     model = make(encoder=encoder, score_network=score_network, shape=shape)
     x = torch.randn(2, *shape, generator=rng(1))
     model.check_shapes(x, x)
@@ -145,7 +150,7 @@ def test_images_of_odd_sides(shape, score_network):
 
 
 def test_class_encoder_codes_classes():
-    model = make(encoder=partial(class_encoder, 3, QUANTILES), time_conditioned=False)
+    model = make(encoder=partial(class_encoder, 3, SPAN), time_conditioned=False)
     y = torch.tensor([2, 0, 2])
     codes = model.curve(y, torch.tensor([0.0]))[:, 0]
     assert torch.equal(codes[0], codes[2])
@@ -215,43 +220,16 @@ def test_kl_is_per_coordinate_of_the_space_as_the_error_is():
     assert loss.item() == pytest.approx(0.01 * kl.item() / 128)
 
 
-def test_clock_reads_the_share_of_training_times_before_t():
-    times = HighNoise(VE())
-    clock = Clock(times.ppf((torch.arange(64) + 0.5) / 64))
-    u = torch.linspace(0.01, 0.99, 50)
-    torch.testing.assert_close(clock(times.ppf(u)), u, atol=0.005, rtol=0)
-    ends = clock(torch.tensor([-1.0, 0.0, 1.0, 2.0]))  # not trained on: the nearest
-    torch.testing.assert_close(ends, torch.tensor([1, 1, 127, 127]) / 128)
-    one = Clock(torch.full((64,), 0.3))(torch.tensor([0.0, 0.3, 1.0]))
-    assert ((one >= 0) & (one <= 1)).all()
-
-
-def test_curve_starts_as_a_cosine_series_of_components():
-    X = torch.randn(500, 40, generator=rng()) * 0.9 ** torch.arange(40)
-    head = CurveHead([40, 7], 5, Clock(QUANTILES))
-    draw_weights(head, rng())
-    head.initialize(ViewedRows.drawn(X, None, rng()))
-    stages = [X, torch.randn(500, 7, generator=rng())]
-    mean, maps = ViewedRows.drawn(X, None, rng()).stable_components(20)
-    terms = ((X - mean) @ maps).view(500, 4, 5)
-    for t in (0.1, 0.5, 0.8):
-        waves = torch.cos(torch.pi * torch.arange(4) * head.clock(torch.tensor([t])))
-        expected = torch.einsum("nkc,k->nc", terms, waves)
-        found = head(head.basis(stages), torch.tensor([t]))
-        torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
-
-
 @pytest.mark.parametrize("n_features", [3, 40])
-def test_every_basis_code_learns_from_the_first_step(n_features):
+def test_every_component_learns_from_the_first_step(n_features):
     # also those that start at zero, for which the features do not suffice
     X = torch.randn(50, n_features, generator=rng())
-    head = CurveHead([n_features], 5, Clock(QUANTILES))
-    draw_weights(head, rng())
-    head.initialize(ViewedRows.drawn(X, None, rng()))
+    encoder = Encoder(MLPBackbone, SPAN, (n_features,), 5, time_conditioned=False)
+    draw_weights(encoder, rng())
+    encoder.initialize(ViewedRows.drawn(X, None, rng()))
     target = torch.randn(50, 5, generator=rng(1))
-    codes = head(head.basis([X]), torch.linspace(0, 1, 50))
-    (codes - target).square().sum().backward()
-    assert (head.readouts[0].weight.grad.abs().amax(1) > 0).all()
+    (encoder(X) - target).square().sum().backward()
+    assert (encoder.outputs[0].weight.grad.abs().amax(1) > 0).all()
 
 
 @pytest.mark.parametrize("n_outputs", range(1, 34))

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from diffrep.core.baseline_models import AutoencoderModel, MLPDecoder
-from diffrep.core.encoders import LateEncoder, MLPBackbone
+from diffrep.core.encoders import Encoder, MLPBackbone
 from diffrep.core.layers import draw_weights
 from diffrep.core.models import DiffusionModel
 from diffrep.core.preconditioning import EDM, Plain
@@ -56,7 +56,7 @@ def diffusion_model(sde, preconditioning, score_network, t=1.0):
     model = DiffusionModel(
         data_shape=SHAPE,
         n_components=N_COMPONENTS,
-        encoder=partial(LateEncoder, MLPBackbone, torch.linspace(0, 1, 11)),
+        encoder=partial(Encoder, MLPBackbone, (0.0, 1.0)),
         time_conditioned=True,
         times=SingleTime(sde, t),
         augment=None,
@@ -82,7 +82,7 @@ def test_trained_at_the_last_time_without_its_noise_it_is_the_autoencoder(
         cross_entropy=False,
         data_shape=SHAPE,
         n_components=N_COMPONENTS,
-        encoder=partial(LateEncoder, MLPBackbone, torch.linspace(0, 1, 11)),
+        encoder=partial(Encoder, MLPBackbone, (0.0, 1.0)),
         time_conditioned=True,
         times=SingleTime(sde, 1.0),
         augment=None,

@@ -94,9 +94,6 @@ class Mean(nn.Module):
         self.calls = 0
         self.block_sizes = set()
 
-    def read(self, z):
-        return z
-
     def forward(self, x0, seen, generator):
         self.calls += 1
         if self.calls == self.fails_at:
@@ -104,7 +101,7 @@ class Mean(nn.Module):
         noise = torch.randn(x0.shape, generator=generator)
         return {"distance": (self.centre - x0 - 0.1 * noise).square().mean()}
 
-    def curve(self, x, times):
+    def codes(self, x, times):
         self.block_sizes.add(len(x))
         return (x - self.centre)[:, None].expand(-1, len(times), -1)
 

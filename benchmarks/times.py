@@ -1,0 +1,133 @@
+"""One fit, three questions: static codes against codes at a time chosen per question.
+
+    python benchmarks/times.py --data FOLDER --csv FILE [--seeds 0 1 2] [--sets ...]
+
+Fits a static code of 128 columns and one that is read at four times in 32 columns
+each, with defaults otherwise, to 5,000 images without labels; then asks each question
+with 20 and with 100 labels (eight draws), of 3,000 other images. Rows are appended
+to the CSV; what stands in it is not run again. Prints means and paired differences.
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+
+from diffrep import DiffusionRepresentation
+from diffrep.datasets import colored_digits, load_dataset, textured_digits
+from diffrep.trajectory import TimeSelector, TimeVotingClassifier
+
+N_TRAIN, N_TEST, N_DRAWS = 5000, 3000, 8
+N_LABELS = (20, 100)
+SETS = ("coloured", "textured", "mnist", "cifar10")
+
+
+def images_of(name, folder, seed):
+    """Return rows, shape of an image, answers to each question."""
+    source = "cifar10" if name == "cifar10" else "mnist"
+    data = load_dataset(source, folder=folder)
+    rng = np.random.default_rng(seed)
+    train = rng.permutation(len(data.X_train))[:N_TRAIN]
+    test = rng.permutation(len(data.X_test))[:N_TEST]
+    X = np.concatenate([data.X_train[train], data.X_test[test]])
+    y = np.concatenate([data.y_train[train], data.y_test[test]])
+    if name == "coloured":
+        X, paper, pen = colored_digits(X.reshape(-1, 28, 28), random_state=seed)
+        return X, (3, 28, 28), {"digit": y, "paper": paper, "pen": pen}
+    if name == "textured":
+        small = X.reshape(-1, 14, 2, 14, 2).mean((2, 4))
+        X, place, texture = textured_digits(small, random_state=seed)
+        return X, (1, 28, 28), {"digit": y, "place": place, "texture": texture}
+    return X, data.image_shape, {"class": y}
+
+
+def labelled(y, n, seeds):
+    """Return the first rows of every class, then the second, in a random order."""
+    order = np.random.default_rng(seeds).permutation(len(y))
+    place = pd.Series(order).groupby(y[order]).cumcount().to_numpy()
+    return order[np.argsort(place, kind="stable")[:n]]
+
+
+def scaled(codes):
+    """Return codes of one time, of mean squared length 16 on the training rows."""
+    codes = codes - codes[:N_TRAIN].mean(axis=0)
+    return 4 * codes / np.sqrt(np.square(codes[:N_TRAIN]).sum(axis=1).mean())
+
+
+def run(name, folder, seed):
+    """Return rows of results of one data set and seed."""
+    X, shape, questions = images_of(name, folder, seed)
+    codes, seconds = {}, {}
+    for read, parameters in {
+        "static": {"n_components": 128},
+        "stack": {"n_components": 32, "t_grid": 4},
+    }.items():
+        rep = DiffusionRepresentation(
+            image_shape=shape, random_state=seed, **parameters
+        )
+        begin = time.process_time()
+        rep.fit(X[:N_TRAIN])
+        seconds[read] = time.process_time() - begin
+        n_times = len(rep.t_grid_) if read == "stack" else 1
+        times = np.split(rep.transform(X), n_times, axis=1)
+        codes[read] = np.hstack([scaled(time) for time in times])
+    codes["even"], seconds["even"] = codes["stack"] / 2, seconds["stack"]
+    linear = LogisticRegression(max_iter=1000)
+    selecting = make_pipeline(TimeSelector(4), linear)
+    ways = {
+        "static": ("static", linear),
+        "chosen": ("stack", selecting),
+        "vote": ("stack", TimeVotingClassifier(n_times=4)),
+        "stack": ("even", linear),
+    }
+    rows = []
+    for question, y in questions.items():
+        for n in N_LABELS:
+            for draw in range(N_DRAWS):
+                own = labelled(y[:N_TRAIN], n, (seed, draw))
+                for way, (read, classifier) in ways.items():
+                    classifier.fit(codes[read][own], y[own])
+                    score = classifier.score(codes[read][N_TRAIN:], y[N_TRAIN:])
+                    time_read = np.nan
+                    if way == "chosen":
+                        time_read = rep.t_grid_[classifier[0].index_]
+                    row = (name, seed, question, n, draw, way, score, time_read)
+                    rows.append((*row, seconds[read]))
+    names = ["set", "seed", "question", "n_labels", "draw", "way", "accuracy", "t"]
+    return pd.DataFrame(rows, columns=[*names, "fit_seconds"])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="folder of the files")
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    for seed in arguments.seeds:
+        for name in arguments.sets:
+            done = pd.DataFrame(columns=["set", "seed"])
+            if arguments.csv.exists():
+                done = pd.read_csv(arguments.csv)
+            if ((done["set"] == name) & (done["seed"] == seed)).any():
+                continue
+            results = run(name, arguments.data, seed)
+            header = not arguments.csv.exists()
+            results.to_csv(arguments.csv, mode="a", header=header, index=False)
+    results = pd.read_csv(arguments.csv)
+    keys = ["set", "question", "n_labels"]
+    by_seed = results.groupby([*keys, "seed", "way"])["accuracy"].mean().unstack()
+    print(by_seed.groupby(keys).mean().round(3).to_string())
+    gains = by_seed.sub(by_seed["static"], axis=0).drop(columns="static")
+    print("\nagainst static, mean and standard deviation over seeds")
+    print(gains.groupby(keys).agg(["mean", "std"]).round(3).to_string())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,258 @@
+"""How trained codes are read: linear maps fitted in closed form, one for each time.
+
+Training is indifferent to a linear map of the codes, but neighbours and
+classifiers on few labels are not. At t = 1 the noisy row x_t tells nothing, and
+what counts is what views of a row leave alone. At smaller t what x_t tells of the
+code counts for less too: what is left is what the noise of that t washes out.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from diffrep.core.closed_form import (
+    ViewedRows,
+    equal_variances,
+    fisher_directions,
+    principal_components,
+)
+from diffrep.core.layers import linear
+
+__all__ = ["NOISE_RATIOS", "Readout"]
+
+#: Noise-to-signal ratios whose maps are fitted; t = 1 is one more.
+NOISE_RATIOS = (0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 10.0)
+
+#: Stable components are fitted to codes, then to the components that were found:
+#: the second time faint ones get smaller still, which helps where labels are few.
+N_FITS = 2
+
+#: Added to the variances of what views change and what noisy rows tell, relative
+#: to the mean variance of the codes.
+RIDGE = 1.0
+
+#: A component of this ratio has a standard deviation of its power by 1/2 more.
+POWER = 0.75
+
+#: Of the ridge regression that tells the code of a row from that of the noisy row.
+TOLD_RIDGE = 1e-2
+
+#: Singular values below this share of the largest are not inverted.
+LEAST_SINGULAR = 1e-5
+
+
+#: A code that is nearly dead at one time is not blown up to the size of others.
+LARGEST_SCALE = 10.0
+
+
+class Readout(nn.Module):
+    """Linear maps of codes, interpolated linearly between some times.
+
+    Parameters
+    ----------
+    width : int
+        Length of the codes as trained.
+    n_columns : int
+        Columns that are given out per time, at most `width`.
+
+    Attributes
+    ----------
+    times : Tensor of shape (K,)
+        Rising; the last is 1.
+    means : Tensor of shape (K, width)
+    maps : Tensor of shape (K, width, n_columns)
+        Codes z are read as ``(z - mean) @ map``.
+    cosines : Tensor of shape (K - 1,)
+        Of what is read at one time and at the next.
+    told : Tensor of shape (K,)
+        Share of the variance of the codes that x_t tells.
+    """
+
+    times: Tensor
+    means: Tensor
+    maps: Tensor
+    cosines: Tensor
+    told: Tensor
+
+    def __init__(self, width: int, n_columns: int):
+        super().__init__()
+        n = len(NOISE_RATIOS) + 1
+        self.register_buffer("times", torch.linspace(1 / n, 1, n))
+        self.register_buffer("means", torch.zeros(n, width))
+        self.register_buffer("maps", torch.eye(width)[:, :n_columns].repeat(n, 1, 1))
+        self.register_buffer("cosines", torch.ones(n - 1))
+        self.register_buffer("told", torch.zeros(n))
+
+    def at(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """Means ``(T, width)`` and maps ``(T, width, n_columns)`` at times ``(T,)``.
+
+        Differentiable in t; constant beyond the first and the last time.
+        """
+        after = (self.times < t[:, None]).sum(1).clamp(1, len(self.times) - 1)
+        first, last = self.times[after - 1], self.times[after]
+        share = ((t - first) / (last - first).clamp(min=1e-9)).clamp(0, 1)
+        means = torch.lerp(self.means[after - 1], self.means[after], share[:, None])
+        maps = self.maps[after - 1].lerp(self.maps[after], share[:, None, None])
+        # A mean of two codes has less variance than either, unless they are alike.
+        less = 2 * share * (1 - share) * (1 - self.cosines[after - 1])
+        return means, maps / (1 - less).sqrt()[:, None, None]
+
+    def forward(self, z: Tensor, t: Tensor) -> Tensor:
+        """Codes as they are given out.
+
+        Parameters
+        ----------
+        z : Tensor of shape (n, T, width) or (n, 1, width)
+            Codes as trained; static ones are the same at all times.
+        t : Tensor of shape (T,)
+
+        Returns
+        -------
+        codes : Tensor of shape (n, T, n_columns)
+        """
+        z = z.expand(-1, len(t), -1)
+        codes = [
+            linear(z[:, i] - mean, map_.T)
+            for i, (mean, map_) in enumerate(zip(*self.at(t), strict=True))
+        ]
+        return torch.stack(codes, dim=1)
+
+    def inverse(self, codes: Tensor, t: Tensor, is_static: bool) -> Tensor:
+        """Codes as trained, by least squares, of those that are given out.
+
+        Parameters
+        ----------
+        codes : Tensor of shape (n, T, n_columns)
+        t : Tensor of shape (T,)
+        is_static : bool
+            Whether all times are read off one code.
+
+        Returns
+        -------
+        z : Tensor of shape (n, T, width), or (n, 1, width) if it is static
+        """
+        means, maps = (part.cpu().double() for part in self.at(t))
+        if is_static:
+            offsets = torch.einsum("tw,twc->tc", means - means[0], maps)
+            codes = (codes + offsets.to(codes)).flatten(1)[:, None]
+            means, maps = means[:1], maps.permute(1, 0, 2).flatten(1)[None]
+        inverses = torch.linalg.pinv(maps, rtol=LEAST_SINGULAR).to(codes)
+        return torch.einsum("ntc,tcw->ntw", codes, inverses) + means.to(codes)
+
+    @torch.no_grad()
+    def fit_static(self, codes: ViewedRows, noisy: list[Tensor], as_trained: bool):
+        """Fit maps to static codes.
+
+        Parameters
+        ----------
+        codes : ViewedRows of shape (n, width)
+        noisy : list of Tensor of shape (n, width)
+            Codes of the rows when they are noisy, one for each of NOISE_RATIOS;
+            empty if nothing can be told from noisy rows.
+        as_trained : bool
+            Whether codes are read at t = 1 as they are.
+        """
+        mean, z = codes.X.mean(0), codes.X - codes.X.mean(0)
+        if as_trained:
+            mean = torch.zeros_like(mean)
+        else:
+            mean, map_ = _stable_map(codes, self.maps.shape[2])
+            self.maps[-1] = map_
+        self.means.copy_(mean.expand_as(self.means))
+        self.maps.copy_(self.maps[-1].expand_as(self.maps))
+        self.cosines.fill_(1)
+        self.told.zero_()
+        size = z.square().mean().clamp(min=1e-12)
+        z = z / size.sqrt()
+        total = z.T @ z / len(z)
+        within = codes.changes.T @ codes.changes / len(codes.changes) / size
+        variance = (self.maps[-1].T @ total @ self.maps[-1]).diagonal().mean()
+        for i in reversed(range(len(noisy))):
+            told = _told_covariance(z, noisy[i])
+            after, maps = self.maps[i + 1], _lost_components(total, within, told)
+            maps = maps[:, : self.maps.shape[2]]
+            maps = maps @ _closest_rotation(maps.T @ total @ after)
+            covariance = maps.T @ total @ maps
+            start = torch.eye(len(covariance), device=maps.device)
+            maps = maps @ equal_variances(covariance, start)
+            found = covariance.diagonal().mean().clamp(min=1e-12)
+            self.maps[i] = maps * (variance / found).sqrt()
+            shared = (self.maps[i].T @ total @ after).diagonal().mean()
+            self.cosines[i] = shared / variance.clamp(min=1e-12)
+            self.told[i] = told.diagonal().sum() / total.diagonal().sum().clamp(
+                min=1e-12
+            )
+
+    @torch.no_grad()
+    def fit_curves(self, times: Tensor, codes: list[ViewedRows]) -> None:
+        """Fit maps to codes ``(n, width)`` of the same rows at each of `times`.
+
+        All times are given the mean variance that they have together.
+        """
+        self.times.copy_(times)
+        sizes = torch.stack([c.X.var(0, correction=0).mean() for c in codes])
+        scales = (sizes.mean() / sizes.clamp(min=1e-12)).sqrt().clamp(max=LARGEST_SCALE)
+        for i in reversed(range(len(codes))):
+            mean, maps = _stable_map(codes[i], self.maps.shape[2])
+            if i < len(codes) - 1:
+                z, after = (c.X - c.X.mean(0) for c in codes[i : i + 2])
+                likeness = (z @ maps).T @ (after @ self.maps[i + 1])
+                maps = maps @ _closest_rotation(likeness)
+                spread = (z @ maps).T @ (z @ maps) / len(z)
+                maps = maps @ equal_variances(spread, torch.eye(len(spread)).to(maps))
+            self.means[i], self.maps[i] = mean, maps * scales[i]
+
+
+def _stable_map(codes: ViewedRows, n_columns: int) -> tuple[Tensor, Tensor]:
+    """Mean and map to what views leave alone, in columns of one variance.
+
+    The mean variance of the codes stays what training made it, so that a dead
+    code can be told from a live one. Without views codes are rotated only.
+    """
+    width = codes.X.shape[1]
+    if codes.views:
+        mean, size = codes.X.mean(0), codes.X.var(0, correction=0).mean().sqrt()
+        maps = torch.eye(width).to(codes.X) / size.clamp(min=1e-6)
+        for _ in range(N_FITS):
+            found = codes.through(lambda x, maps=maps: (x - mean) @ maps)
+            maps = maps @ found.stable_components(width)[1]
+        maps = maps * size
+    else:
+        mean, _, maps = principal_components(codes.X, width)
+    maps = maps[:, :n_columns]
+    variances = ((codes.X - mean) @ maps).var(0, correction=0)
+    return mean, maps @ equal_variances(torch.diag(variances))
+
+
+def _told_covariance(z: Tensor, noisy: Tensor) -> Tensor:
+    """Covariance of what ridge regression tells of codes from those of noisy rows.
+
+    By two folds, so that nothing is told by heart. In double precision: codes of
+    noisy rows may be of any size, those of rows that are all alike are rounding.
+    """
+    like, z, noisy = z, z.cpu().double(), noisy.cpu().double()
+    told = z.new_zeros(z.shape[1], z.shape[1])
+    for fold in range(2):
+        rest = 1 - fold
+        mean, x = noisy[rest::2].mean(0), noisy[rest::2] - noisy[rest::2].mean(0)
+        moments = x.T @ x / len(x)
+        moments.diagonal().add_(TOLD_RIDGE * moments.diagonal().mean() + 1e-12)
+        slopes = torch.linalg.solve(moments, x.T @ z[rest::2] / len(x))
+        estimates = (noisy[fold::2] - mean) @ slopes
+        told += estimates.T @ z[fold::2] / len(estimates) / 2
+    values, vectors = torch.linalg.eigh((told + told.T) / 2)
+    return (vectors * values.clamp(min=0) @ vectors.T).to(like)
+
+
+def _lost_components(total: Tensor, within: Tensor, told: Tensor) -> Tensor:
+    """Directions in which rows differ, neither changed by views nor told by x_t."""
+    ridge = RIDGE * torch.eye(len(total)).to(total)
+    directions, ratios = fisher_directions(total - told, within + told + ridge)
+    return directions * ratios**POWER
+
+
+def _closest_rotation(likeness: Tensor) -> Tensor:
+    """Orthogonal R that makes components A R most like B, of ``likeness = A' B``."""
+    left, _, right = torch.linalg.svd(likeness)
+    return left @ right
