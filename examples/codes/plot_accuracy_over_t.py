@@ -62,11 +62,11 @@ results = {
 }
 
 # %%
-# On the left, codes at times of much noise know more of the classes than codes at times
-# of little noise. After so few epochs all methods are within two points at their best,
-# which one split cannot tell from chance. On the right, how alike codes at two times
-# are: linear CKA is 1 for codes that differ by a rotation and a scale only. Almost all
-# training times lie between 0.2 and 0.9; beyond, codes are those of the nearest one.
+# On the left, no time of DRL or VDRL is better than another by more than one split can
+# tell from chance. On the right, why: linear CKA is 1 for codes that differ by a rotation
+# and a scale only, and after so few epochs codes at all times are nearly the same. Nothing
+# makes a code forget what its time does not ask for. Codes that do differ over t are read
+# off one code, see "One fit, three questions".
 times = np.linspace(0, 1, 11)
 similarity = code_similarity(representations["DRL"], X_test, times)
 
