@@ -63,10 +63,10 @@ results = {
 
 # %%
 # On the left, no time of DRL or VDRL is better than another by more than one split can
-# tell from chance. On the right, why: linear CKA is 1 for codes that differ by a rotation
-# and a scale only, and after so few epochs codes at all times are nearly the same. Nothing
-# makes a code forget what its time does not ask for. Codes that do differ over t are read
-# off one code, see "One fit, three questions".
+# tell from chance. On the right, why: linear CKA is 1 for codes that differ by a
+# rotation and a scale only, and after so few epochs codes at all times are nearly the
+# same. Nothing makes a code forget what its time does not ask for. Codes that do differ
+# over t are read off one code, see "One fit, three questions".
 times = np.linspace(0, 1, 11)
 similarity = code_similarity(representations["DRL"], X_test, times)
 

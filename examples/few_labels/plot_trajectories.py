@@ -3,8 +3,9 @@ Reading whole curves
 ====================
 
 Codes that are read at several noise levels are curves. What do their parts share, where
-along them does a classifier look, and is that another place for another question? Digits that
-are painted, so that there are three questions: which digit, which pen, which paper.
+along them does a classifier look, and is that another place for another question?
+Digits that are painted, so that there are three questions: which digit, which pen,
+which paper.
 """
 
 # %%
@@ -39,8 +40,8 @@ rep = DiffusionRepresentation(
 ).fit(X[train])
 
 # %%
-# Linear CKA: codes of neighbouring times are more alike than those of far ones. At little
-# noise what is washed out are fine strokes, at much noise the colours join them.
+# Linear CKA: codes of neighbouring times are more alike than those of far ones. At
+# little noise what is washed out are fine strokes; at much noise colours join them.
 display = TimeSimilarityDisplay.from_estimator(rep, X[test], times=times)
 display.ax_.set_title("how alike codes are")
 plt.show()
