@@ -55,7 +55,7 @@ def model_files(folder):
             2, t_grid=2, sde=VP(0.2), image_shape=(1, 2, 2), **quick
         ).fit(X),
         AutoencoderRepresentation(2, encoder="class", **quick).fit(X, LABELS),
-        TrajectoryClassifier(rep, head="mean", **quick).fit(X, LABELS),
+        TrajectoryClassifier(rep, head="concat", **quick).fit(X, LABELS),
     ]
     path, found = Path(folder) / "model", []
     for estimator in fitted:

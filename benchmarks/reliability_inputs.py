@@ -68,7 +68,9 @@ ESTIMATORS = {
     "DDAE": DenoiserFeatures(**QUICK),
     "TrajectoryClassifier": TrajectoryClassifier(**SMALL),
     "TrajectoryClassifier, codes": TrajectoryClassifier(
-        RandomEncoderRepresentation(N_COMPONENTS, random_state=0), head="mean", **SMALL
+        RandomEncoderRepresentation(N_COMPONENTS, random_state=0),
+        head="concat",
+        **SMALL,
     ),
     "LaplaceNetClassifier": LaplaceNetClassifier(supervised_epochs=1, **SMALL),
 }

@@ -3,8 +3,10 @@
     python benchmarks/trajectories.py [digits] [--labels 100]
 
 Fits DRL once for each split, with codes at several times, and trains every head on
-the labelled rows of its curves; "best single t" is the attention head on the code of
-one time, the best of all times by its accuracy on the test rows, which favours it.
+the labelled rows of its curves; beside them logistic regression on the same stack, on
+each time, on the time that `TimeSelector` chooses, and the vote over times. "Best
+single time" is the best of the times by its accuracy on the test rows, which favours
+it.
 """
 
 import argparse
@@ -14,12 +16,18 @@ import numpy as np
 import pandas as pd
 import torch
 from joblib import Parallel, delayed, parallel_config
+from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
+from sklearn.pipeline import make_pipeline
 
 from diffrep import DiffusionRepresentation
 from diffrep.core.heads import HEADS
 from diffrep.datasets import DATASETS, load_dataset
-from diffrep.trajectory import TrajectoryClassifier
+from diffrep.trajectory import (
+    TimeSelector,
+    TimeVotingClassifier,
+    TrajectoryClassifier,
+)
 
 
 def measure(name, folder, rows, n_labels, n_times, split):
@@ -37,20 +45,30 @@ def measure(name, folder, rows, n_labels, n_times, split):
             np.arange(len(y)), train_size=n_labels, stratify=y, random_state=split
         )
 
-    def accuracy(head, columns, n_times):
+    found = {}
+    for head in HEADS:
         classifier = TrajectoryClassifier(
             n_times=n_times, head=head, random_state=split
         )
-        classifier.fit(curves[known][:, columns], y[known])
-        return classifier.score(test[:, columns], data.y_test)
-
-    found = {head: accuracy(head, slice(None), n_times) for head in HEADS}
-    width = curves.shape[1] // n_times
-    for i, t in enumerate(rep.t_grid_):
-        columns = slice(i * width, (i + 1) * width)
-        found[f"t = {t:.2f}"] = accuracy("attention", columns, 1)
-    single = [value for key, value in found.items() if key.startswith("t =")]
-    return {**found, "best single t": max(single)}
+        classifier.fit(curves[known], y[known])
+        found[head] = classifier.score(test, data.y_test)
+    linear = LogisticRegression(max_iter=5000)
+    stacks = {
+        "logistic regression": linear,
+        "TimeSelector": make_pipeline(TimeSelector(n_times), linear),
+        "TimeVotingClassifier": TimeVotingClassifier(linear, n_times=n_times),
+    }
+    for row, classifier in stacks.items():
+        classifier.fit(curves[known], y[known])
+        found[row] = classifier.score(test, data.y_test)
+    single = []
+    for codes, codes_test in zip(
+        np.split(curves, n_times, axis=1), np.split(test, n_times, axis=1), strict=True
+    ):
+        linear.fit(codes[known], y[known])
+        single.append(linear.score(codes_test, data.y_test))
+        found[f"logistic regression, time {len(single)}"] = single[-1]
+    return {**found, "best single time": max(single)}
 
 
 def main():
@@ -76,9 +94,9 @@ def main():
             for split in range(arguments.splits)
         )
     table = pd.DataFrame(results)
-    gain = table.sub(table["best single t"], axis=0)
+    gain = table.sub(table["best single time"], axis=0)
     summary = pd.DataFrame({"accuracy": table.mean(), "std": table.std()})
-    summary["less best single t"] = gain.mean()
+    summary["less best single time"] = gain.mean()
     summary["std of it"] = gain.std()
     print(summary.round(4).to_string())
 

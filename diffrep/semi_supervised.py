@@ -40,7 +40,7 @@ from diffrep.core.classifiers import (
 )
 from diffrep.core.device import choose_device
 from diffrep.core.distributed import peers
-from diffrep.core.heads import MeanHead
+from diffrep.core.heads import LinearHead
 from diffrep.core.optimizers import AveragedSGD
 
 __all__ = ["LaplaceNetClassifier", "SemiSupervisedKFold"]
@@ -312,7 +312,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
             fork_rng=callable(self.augment) or self.representation_._holds_own_code(),
             device=str(choose_device(self.device)),
             module__reader=reader,
-            module__head=MeanHead,
+            module__head=LinearHead,
             module__n_classes=len(self.classes_),
             module__augment=view_function(self.augment, model.data_shape),
             module__n_views=self.n_views,

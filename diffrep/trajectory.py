@@ -62,10 +62,11 @@ class TrajectoryClassifier(BaseCodeClassifier):
     n_times : int, default=None
         Number of times that lie side by side in X, if `representation` is
         None; None is 1.
-    head : {"attention", "gru", "mean", "concat", "learned_t"}, default="attention"
+    head : {"attention", "gru", "concat"}, default="attention"
         "attention" is a transformer with a token that reads the curve, "gru" a
-        recurrent network along it; the others are linear, in the mean over time,
-        in all codes side by side, or in a mean whose weights are learned.
+        recurrent network along it, "concat" has a hidden layer on all codes side by
+        side. A LogisticRegression on the same columns, or behind `TimeSelector`, is
+        level or better where that was measured.
     fine_tune : bool, default=False
         Whether to train the encoder on; needs a representation.
     augment : str, callable or None, default="auto"

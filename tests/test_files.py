@@ -191,7 +191,7 @@ CLASSIFIERS = {
         **QUICK,
     ),
     "fine-tuned": TrajectoryClassifier(
-        DenoiserFeatures(4, **QUICK), fine_tune=True, head="mean", **QUICK
+        DenoiserFeatures(4, **QUICK), fine_tune=True, head="concat", **QUICK
     ),
 }
 
@@ -292,7 +292,7 @@ def test_objects_of_the_users_own_are_asked_for(path):
 
 def test_objects_inside_a_classifier_are_asked_for(path):
     rep = DiffusionRepresentation(2, encoder=Linear, **QUICK)
-    classifier = TrajectoryClassifier(rep, head="mean", **QUICK).fit(X, Y)
+    classifier = TrajectoryClassifier(rep, head="concat", **QUICK).fit(X, Y)
     classifier.save(path)
     with pytest.raises(ModelFileError, match="representation__encoder="):
         load(path)

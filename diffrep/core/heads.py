@@ -19,25 +19,13 @@ __all__ = [
     "AttentionHead",
     "ConcatHead",
     "GRUHead",
-    "LearnedTimeHead",
-    "MeanHead",
+    "LinearHead",
 ]
 
 HIDDEN_WIDTH = 128
 
 
-class MeanHead(nn.Module):
-    """Linear in the mean of the codes over time."""
-
-    def __init__(self, n_times, n_components, n_classes):
-        super().__init__()
-        self.output = Linear(n_components, n_classes)
-
-    def forward(self, curve: Tensor) -> Tensor:
-        return self.output(curve.mean(1))
-
-
-class ConcatHead(nn.Module):
+class LinearHead(nn.Module):
     """Linear in the codes of all times side by side."""
 
     def __init__(self, n_times, n_components, n_classes):
@@ -48,20 +36,16 @@ class ConcatHead(nn.Module):
         return self.output(curve.flatten(1))
 
 
-class LearnedTimeHead(nn.Module):
-    """Linear in a mean of the codes over time whose weights are learned.
+class ConcatHead(nn.Module):
+    """A hidden layer on the codes of all times side by side."""
 
-    The weights are a softmax that starts even. One time, learned by
-    interpolation between its neighbours, would not see beyond these.
-    """
-
-    def __init__(self, n_times, n_components, n_classes):
+    def __init__(self, n_times, n_components, n_classes, width=HIDDEN_WIDTH):
         super().__init__()
-        self.logits = nn.Parameter(torch.zeros(n_times))
-        self.output = Linear(n_components, n_classes)
+        self.hidden = Linear(n_times * n_components, width)
+        self.output = Linear(width, n_classes)
 
     def forward(self, curve: Tensor) -> Tensor:
-        return self.output(torch.einsum("t,ntc->nc", self.logits.softmax(0), curve))
+        return self.output(F.relu(self.hidden(curve.flatten(1))))
 
 
 class GRUHead(nn.Module):
@@ -143,7 +127,5 @@ def _sinusoids(n_times, width):
 HEADS = {
     "attention": AttentionHead,
     "gru": GRUHead,
-    "mean": MeanHead,
     "concat": ConcatHead,
-    "learned_t": LearnedTimeHead,
 }

@@ -3,11 +3,10 @@
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import nn
 
 from diffrep.core.device import Stream, forked_rng, generator
-from diffrep.core.heads import HEADS, AttentionHead, LearnedTimeHead
+from diffrep.core.heads import HEADS, AttentionHead
 from diffrep.core.layers import draw_weights
 
 N, T, C, K = 7, 5, 6, 3
@@ -25,32 +24,10 @@ def curve():
     return torch.randn(N, T, C, generator=generator(1, Stream.START))
 
 
-def test_mean_and_concat_are_linear(curve):
-    mean, concat = head("mean"), head("concat")
-    torch.testing.assert_close(mean(curve), mean.output(curve.mean(1)))
-    with torch.no_grad():  # the same weights at all times make them one
-        concat.output.weight.copy_(mean.output.weight.repeat(1, T) / T)
-        concat.output.bias.copy_(mean.output.bias)
-    torch.testing.assert_close(mean(curve), concat(curve))
-
-
-def test_learned_time_starts_as_the_mean(curve):
-    learned, mean = head("learned_t"), head("mean")
-    torch.testing.assert_close(learned(curve), mean(curve))
-
-
-def test_learned_time_finds_the_informative_one():
-    draws = generator(2, Stream.START)
-    curve = torch.randn(400, T, 2, generator=draws)
-    y = (curve[:, 3, 0] > 0).long()
-    learned = LearnedTimeHead(T, 2, 2)
-    draw_weights(learned, draws)
-    optimizer = torch.optim.Adam(learned.parameters(), lr=0.05)
-    for _ in range(300):
-        optimizer.zero_grad()
-        F.cross_entropy(learned(curve), y).backward()
-        optimizer.step()
-    assert learned.logits.detach().softmax(0)[3] > 0.95
+def test_concat_has_one_hidden_layer(curve):
+    concat = head("concat")
+    hidden = concat.hidden(curve.reshape(N, T * C)).clamp(min=0)
+    torch.testing.assert_close(concat(curve), concat.output(hidden))
 
 
 def test_gru_reads_in_order(curve):
