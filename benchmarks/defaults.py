@@ -49,10 +49,7 @@ CHANGES = {
     "n_components=32": {"n_components": 32},
     "n_components=64": {"n_components": 64},
     "encoder='mlp'": {"encoder": "mlp"},
-    "t_grid=1": {"t_grid": 1},
-    "t_grid=4": {"t_grid": 4},
     "t_grid=4, time_conditioning='full'": {"t_grid": 4, "time_conditioning": "full"},
-    "t_grid=16": {"t_grid": 16},
     "t_grid=16, time_conditioning='full'": {"t_grid": 16, "time_conditioning": "full"},
 }
 KL_WEIGHTS = [0.001, 0.01, 0.1]

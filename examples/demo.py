@@ -30,7 +30,6 @@ REPRESENTATIONS = {
     "start, untrained": DiffusionRepresentation(**IMAGES, max_epochs=0),
     "DRL": DiffusionRepresentation(**IMAGES),
     "VDRL": VariationalDiffusionRepresentation(**IMAGES),
-    "DRL, t_grid=4": DiffusionRepresentation(**IMAGES, t_grid=4),
 }
 
 

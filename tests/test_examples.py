@@ -15,5 +15,5 @@ def test_demo_prints_its_table():
         capture_output=True,
         text=True,
     ).stdout
-    for word in ("raw pixels", "PCA", "random encoder", "DRL", "VDRL", "t_grid", "all"):
+    for word in ("raw pixels", "PCA", "random encoder", "DRL", "VDRL", "all"):
         assert word in out
