@@ -107,7 +107,7 @@ class CodesMixin(TransformerMixin):
         check_is_fitted(self)
         self._check_rows_are_coded()
         model = copy.deepcopy(self.net_.module_).cpu()
-        times = torch.tensor(self._read_times(), dtype=torch.float32)
+        times = self._tensor_times().cpu()
         graph = CodeGraph(model, self.mean_, self.scale_, self._given_shape, times)
         export_onnx(graph, path)
 
@@ -158,13 +158,17 @@ class CodesMixin(TransformerMixin):
         """Their codes, of shape (n_classes, T, n_components); static T = 1."""
         classes = torch.arange(len(self.classes_), device=self.net_.device)
         with torch.inference_mode():
-            times = torch.tensor(self._read_times(), dtype=torch.float32)
-            codes = self.net_.module_.codes(classes, times.to(classes.device))
+            codes = self.net_.module_.codes(classes, self._tensor_times())
         return codes.cpu().numpy()
 
     def _read_times(self):
         """Return the times that `transform` reads."""
         return [1.0] if self.t_grid_ is None else list(self.t_grid_)
+
+    def _tensor_times(self):
+        """Return them as a tensor on the device."""
+        times = torch.tensor(self._read_times(), dtype=torch.float32)
+        return times.to(self.net_.device)
 
     def _curves(self, X, times):
         """Codes ``(n, T, n_components)`` of checked rows at checked times."""

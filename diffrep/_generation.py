@@ -296,10 +296,6 @@ class BaseGenerative(BaseRepresentation):
             codes = model.readout(model.null_code[None, None], self._tensor_times())
         return codes.flatten(1).cpu().numpy()
 
-    def _tensor_times(self):
-        times = torch.tensor(self._read_times(), dtype=torch.float32)
-        return times.to(self.net_.device)
-
     def _checked_codes(self, codes):
         """Codes as trained, a tensor ``(n, T or 1, width)`` on the device."""
         codes = check_codes(codes)

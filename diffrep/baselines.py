@@ -113,13 +113,13 @@ class _BaseAutoencoder(_Baseline):
         check_is_trained(self)
         X = check_rows(self, X, reset=False)
         rows, model = self._rows(X, self._class_numbers(X, y)), self.net_.module_
-        times = torch.tensor(self._read_times(), dtype=torch.float32)
+        times = self._tensor_times()
         total = 0.0
         with torch.inference_mode(), self.net_.autocast():
             for batch in gen_batches(len(X), SCORE_BATCH):
                 x0, seen = rows[batch]
                 points = model.space(x0)
-                curves = model.curve(seen, times.to(x0.device))
+                curves = model.curve(seen, times)
                 for z in curves.unbind(1):
                     error = model.reconstruction_error(points, z)
                     total += float(error.sum()) / curves.shape[1]

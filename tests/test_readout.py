@@ -209,8 +209,9 @@ def test_codes_over_time_are_those_of_the_formula():
     rows = (X - X.mean(axis=0)) / X.std(axis=0)
     expected = rows @ V * np.sqrt(total / spectrum) * size
     codes = rep.encode(X, float(t))[:, 0]
-    distances = [pdist(z[:300]) / np.sqrt(z.var(axis=0).mean()) for z in
-                 (codes, expected)]  # fmt: skip
+    distances = [
+        pdist(z[:300]) / np.sqrt(z.var(axis=0).mean()) for z in (codes, expected)
+    ]
     np.testing.assert_allclose(*distances, rtol=0.1)
 
 

@@ -172,17 +172,12 @@ class Readout(nn.Module):
             told = _told_covariance(z, noisy[i])
             after, maps = self.maps[i + 1], _lost_components(total, within, told)
             maps = maps[:, : self.maps.shape[2]]
-            maps = maps @ _closest_rotation(maps.T @ total @ after)
-            covariance = maps.T @ total @ maps
-            start = torch.eye(len(covariance), device=maps.device)
-            maps = maps @ equal_variances(covariance, start)
-            found = covariance.diagonal().mean().clamp(min=1e-12)
+            maps = _turned(maps, total, maps.T @ total @ after)
+            found = (maps.T @ total @ maps).diagonal().mean().clamp(min=1e-12)
             self.maps[i] = maps * (variance / found).sqrt()
             shared = (self.maps[i].T @ total @ after).diagonal().mean()
             self.cosines[i] = shared / variance.clamp(min=1e-12)
-            self.told[i] = told.diagonal().sum() / total.diagonal().sum().clamp(
-                min=1e-12
-            )
+            self.told[i] = told.trace() / total.trace().clamp(min=1e-12)
 
     @torch.no_grad()
     def fit_curves(self, times: Tensor, codes: list[ViewedRows]) -> None:
@@ -198,9 +193,7 @@ class Readout(nn.Module):
             if i < len(codes) - 1:
                 z, after = (c.X - c.X.mean(0) for c in codes[i : i + 2])
                 likeness = (z @ maps).T @ (after @ self.maps[i + 1])
-                maps = maps @ _closest_rotation(likeness)
-                spread = (z @ maps).T @ (z @ maps) / len(z)
-                maps = maps @ equal_variances(spread, torch.eye(len(spread)).to(maps))
+                maps = _turned(maps, z.T @ z / len(z), likeness)
             self.means[i], self.maps[i] = mean, maps * scales[i]
 
 
@@ -252,7 +245,18 @@ def _lost_components(total: Tensor, within: Tensor, told: Tensor) -> Tensor:
     return directions * ratios**POWER
 
 
-def _closest_rotation(likeness: Tensor) -> Tensor:
-    """Orthogonal R that makes components A R most like B, of ``likeness = A' B``."""
+def _turned(maps: Tensor, total: Tensor, likeness: Tensor) -> Tensor:
+    """Turn maps until columns are most like others, then to one variance.
+
+    Parameters
+    ----------
+    maps : Tensor of shape (width, k)
+    total : Tensor of shape (width, width)
+        Covariance of the codes.
+    likeness : Tensor of shape (k, k)
+        ``A' B`` of the components A of these maps and those B to be like.
+    """
     left, _, right = torch.linalg.svd(likeness)
-    return left @ right
+    maps = maps @ left @ right
+    spread = maps.T @ total @ maps
+    return maps @ equal_variances(spread, torch.eye(len(spread)).to(spread))
