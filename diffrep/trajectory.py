@@ -440,7 +440,8 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
 
     The weight of a time falls with its leave-one-out error e, found as by
     :class:`TimeSelector`: ``exp(-(e - e_least) / (0.05 e_least))``. With few labels
-    an even vote of the best times is safer than one of them.
+    `TimeSelector` is safer where the last time is the best, since it leaves that
+    only for one that is clearly better.
 
     Parameters
     ----------
