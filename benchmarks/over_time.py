@@ -41,7 +41,7 @@ def losses_over_time(rep, X):
     """Squared error of the score network with codes and with the null code."""
     model = rep.net_.module_
     draws = torch.Generator().manual_seed(0)
-    x = torch.from_numpy((X - rep.mean_) / rep.scale_).float()
+    x = torch.from_numpy(rep.standardizer_.transform(X)).float()
     x = x.view(-1, *model.data_shape)
     rows = []
     with torch.inference_mode():

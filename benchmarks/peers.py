@@ -92,7 +92,7 @@ def pythae_epoch(rep, X, variational):
         if variational
         else AE(AEConfig(**config), Encoder(), Decoder())
     )
-    rows = ((X - rep.mean_) / rep.scale_).astype(np.float32)
+    rows = rep.standardizer_.transform(X).astype(np.float32)
     with tempfile.TemporaryDirectory() as folder:
         training = BaseTrainerConfig(
             output_dir=folder,
@@ -152,7 +152,7 @@ def rows_beside_lightly(X, image_shape):
 def rows_beside_mlp(X, image_shape):
     """Rows a second on the rows as a table, scikit-learn's for as many weights."""
     rep, seconds = ours(AutoencoderRepresentation, X, None, augment=None)
-    rows = ((X - rep.mean_) / rep.scale_).astype(np.float32)
+    rows = rep.standardizer_.transform(X).astype(np.float32)
     mlp = MLPRegressor(
         hidden_layer_sizes=(512, 128, 512), batch_size=rep.batch_size, random_state=0
     )

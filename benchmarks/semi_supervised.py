@@ -1,15 +1,18 @@
 """Few labels and many rows without: LaplaceNet and graphs, on pixels and on codes.
 
-    python benchmarks/semi_supervised.py [mnist] --data FOLDER [--pool 10000]
+    python benchmarks/semi_supervised.py [mnist] --data FOLDER --csv FILE
 
 For each number of labels, mean ± standard deviation over choices of the labelled rows
 of the accuracy on the test rows and, "of the pool", on its rows without a label; CPU
 seconds of a fit on one thread. Representations are fitted once, on the pool without
-labels, and their seconds are reported in rows of their own. ``--full`` has all rows,
+labels. Rows are appended to the CSV; what stands in it is not run again. Then the
+paired difference of each row to LaplaceNet from scratch. ``--full`` has all rows,
 60,000 images, more labels, and the views and epochs of a GPU.
 """
 
 import argparse
+import copy
+import itertools
 import time
 from functools import partial
 from pathlib import Path
@@ -24,12 +27,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.semi_supervised import LabelSpreading, SelfTrainingClassifier
 
-from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep import (
+    DiffusionRepresentation,
+    VariationalDiffusionRepresentation,
+    load,
+)
 from diffrep.baselines import AutoencoderRepresentation
 from diffrep.datasets import DATASETS, load_dataset
 from diffrep.semi_supervised import LaplaceNetClassifier
+from diffrep.trajectory import TimeSelector
 
 REPRESENTATIONS = {
+    "start": partial(DiffusionRepresentation, max_epochs=0),
     "AE": AutoencoderRepresentation,
     "DRL": DiffusionRepresentation,
     "DRL mixup": partial(DiffusionRepresentation, mixup=True),
@@ -37,32 +46,36 @@ REPRESENTATIONS = {
 }
 #: Of the graph on pixels and on codes.
 SPREADING = {"kernel": "knn", "n_neighbors": 10, "alpha": 0.9, "max_iter": 200}
+BOTH = [
+    "LaplaceNet",
+    "LaplaceNet, start",
+    "LaplaceNet, AE",
+    "LaplaceNet, DRL",
+    "LaplaceNet, VDRL",
+    "LaplaceNet, DRL, chosen t",
+]
 DEFAULT = [
     "supervised",
     "LabelSpreading",
     "LabelSpreading, DRL",
-    "LaplaceNet",
-    "LaplaceNet, no mixup",
-    "LaplaceNet, longer",
-    "LaplaceNet, DRL",
-    "LaplaceNet, DRL, no mixup",
-    "LaplaceNet, VDRL",
+    *itertools.chain.from_iterable((row, f"{row}, no mixup") for row in BOTH),
 ]
-FULL = [
-    "supervised",
-    "self-training",
-    "LabelSpreading",
-    "LabelSpreading, DRL",
-    "LaplaceNet",
-    "LaplaceNet, no mixup",
-    "LaplaceNet, longer",
-    *(f"LaplaceNet, {name}" for name in REPRESENTATIONS),
-    "LaplaceNet, DRL, no mixup",
-]
-LABELS = {"cifar10": [100, 1000]}
+FULL = ["self-training", *DEFAULT, "LaplaceNet, DRL mixup"]
+KEYS = ["dataset", "pool", "epochs", "labels", "row", "split"]
 
 
-def classifier(row, representations, options, seed):
+def chosen_time(representation, X, labels):
+    """Return a copy that codes rows at the one time, of six, that labels ask for."""
+    times = np.linspace(0, 1, 6)
+    known = np.flatnonzero(labels >= 0)
+    codes = representation.encode(X[known], times).reshape(len(known), -1)
+    selector = TimeSelector(len(times)).fit(codes, labels[known])
+    copied = copy.copy(representation)
+    copied.t_grid_ = times[[selector.index_]]
+    return copied
+
+
+def classifier(row, representations, options, X, labels):
     """Unfitted classifier of a row of the table."""
     kind, *details = row.split(", ")
     representation = next(
@@ -76,13 +89,16 @@ def classifier(row, representations, options, seed):
         if representation is None:
             return spreading
         return make_pipeline(FrozenEstimator(representation), spreading)
-    options = {**options, "mixup": "no mixup" not in details, "random_state": seed}
-    if "longer" in details:
-        options["max_epochs"] *= 3
+    if "chosen t" in details:
+        representation = chosen_time(representation, X, labels)
+    if "no mixup" in details:
+        options = {**options, "mixup": False}
+    if "50 first" in details:
+        options = {**options, "supervised_epochs": 50}
     return LaplaceNetClassifier(representation, **options)
 
 
-def measure(row, n_labels, split, data, representations, options):
+def measure(row, n_labels, split, epochs, data, representations, options):
     """Accuracies of one classifier with one choice of the labelled rows."""
     torch.set_num_threads(1)
     X, y = data.X_train, data.y_train
@@ -91,7 +107,8 @@ def measure(row, n_labels, split, data, representations, options):
     chosen = pd.Series(order).groupby(y[order]).head(n_labels // len(np.unique(y)))
     labels = np.full(len(y), -1)
     labels[chosen] = y[chosen]
-    model = classifier(row, representations, options, split)
+    options = {**options, "max_epochs": epochs, "random_state": split}
+    model = classifier(row, representations, options, X, labels)
     scale = FunctionTransformer(lambda rows: rows / np.float32(X.max()))
     pixels = row.startswith(("supervised", "self-training")) or row == "LabelSpreading"
     model = make_pipeline(scale, model) if pixels else model
@@ -100,35 +117,37 @@ def measure(row, n_labels, split, data, representations, options):
     model.fit(X[known], labels[known])
     seconds = time.process_time() - start
     last = model[-1] if hasattr(model, "steps") else model
-    called = getattr(last, "transduction_", None)
-    called = model.predict(X) if called is None else called
+    pseudo = getattr(last, "transduction_", None)
+    pseudo = model.predict(X) if pseudo is None else pseudo
     free = labels < 0
     return {
-        "row": row,
-        "labels": n_labels,
         "test": np.mean(model.predict(data.X_test) == data.y_test),
-        "of the pool": np.mean(called[free] == y[free]),
+        "of the pool": np.mean(pseudo[free] == y[free]),
         "CPU s": seconds,
     }
 
 
-def fitted(name, data):
-    """Representation of the pool, and CPU seconds of its fit."""
+def fitted(name, data, folder):
+    """Representation of the pool, kept in `folder`."""
     torch.set_num_threads(1)
-    start = time.process_time()
+    file = folder / f"{name}-{len(data.X_train)}.drl"
+    if file.exists():
+        return load(file)
     make = REPRESENTATIONS[name]
     rep = make(image_shape=data.image_shape, random_state=0).fit(data.X_train)
-    return rep, time.process_time() - start
+    rep.save(file)
+    return rep
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("dataset", nargs="?", choices=DATASETS, default="mnist")
     parser.add_argument("--data", type=Path, help="folder of mnist.npz, cifar10*.npz")
-    parser.add_argument("--pool", type=int, help="rows to fit on, 10,000 by default")
-    parser.add_argument("--labels", type=int, nargs="+")
-    parser.add_argument("--splits", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=8, help="with a graph")
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--pool", type=int, help="rows to fit on, 5,000 by default")
+    parser.add_argument("--labels", type=int, nargs="+", default=[20, 100, 1000])
+    parser.add_argument("--splits", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--epochs", nargs="+", default=["auto"], help="with a graph")
     parser.add_argument("--only", nargs="+", help="rows of the table")
     parser.add_argument("--full", action="store_true")
     parser.add_argument("--jobs", type=int, default=2)
@@ -136,38 +155,58 @@ def main():
     torch.set_num_threads(1)
     data = load_dataset(arguments.dataset, folder=arguments.data)
     full = arguments.full
-    pool = arguments.pool or (len(data.X_train) if full else 10_000)
+    pool = arguments.pool or (len(data.X_train) if full else 5000)
     chosen = np.random.default_rng(0).permutation(len(data.X_train))[:pool]
     data.X_train, data.y_train = data.X_train[chosen], data.y_train[chosen]
     rows = arguments.only or (FULL if full else DEFAULT)
-    n_labels = [10, 100, 1000] if full else [100]
-    n_labels = arguments.labels or LABELS.get(arguments.dataset, n_labels)
-    options = {
-        "image_shape": data.image_shape,
-        "n_views": 3 if full else 1,
-        "max_epochs": 100 if full else arguments.epochs,
-    }
-    names = {part for row in rows for part in row.split(", ")} & set(REPRESENTATIONS)
+    options = {"image_shape": data.image_shape, "n_views": 3 if full else 1}
+    wanted = [
+        (arguments.dataset, len(chosen), str(epochs), n, row, split)
+        for split in arguments.splits
+        for epochs in arguments.epochs
+        for n in arguments.labels
+        for row in rows
+    ]
+    done = set()
+    if arguments.csv.exists():
+        results = pd.read_csv(arguments.csv, dtype={"epochs": str})
+        done = set(results[KEYS].itertuples(index=False, name=None))
+    todo = [key for key in wanted if key not in done]
+    names = {part for key in todo for part in key[4].split(", ")}
+    names = sorted(names & set(REPRESENTATIONS))
     with parallel_config("loky", inner_max_num_threads=1):
-        run = Parallel(n_jobs=arguments.jobs)
-        pairs = run(delayed(fitted)(name, data) for name in sorted(names))
-        found = dict(zip(sorted(names), pairs, strict=True))
-        for name, (_, seconds) in found.items():
-            print(f"fit of {name}: {seconds:.0f} CPU s", flush=True)
-        representations = {name: rep for name, (rep, _) in found.items()}
-        results = []
-        for found in Parallel(n_jobs=arguments.jobs, return_as="generator")(
-            delayed(measure)(row, n, split, data, representations, options)
-            for n in n_labels
-            for row in rows
-            for split in range(arguments.splits)
-        ):
-            print(*found.values(), flush=True)
-            results.append(found)
-    results = pd.DataFrame(results).groupby(["labels", "row"], sort=False)
-    table = results[["test", "of the pool"]].agg(["mean", "std"]).round(4)
-    table["CPU s", "mean"] = results["CPU s"].mean().round()
+        run = Parallel(n_jobs=arguments.jobs, return_as="generator")
+        folder = arguments.csv.parent
+        found = run(delayed(fitted)(name, data, folder) for name in names)
+        representations = dict(zip(names, found, strict=True))
+        tasks = (
+            delayed(measure)(
+                row,
+                n,
+                split,
+                epochs if epochs == "auto" else int(epochs),
+                data,
+                representations,
+                options,
+            )
+            for _, _, epochs, n, row, split in todo
+        )
+        for key, scores in zip(todo, run(tasks), strict=True):
+            frame = pd.DataFrame([dict(zip(KEYS, key, strict=True)) | scores])
+            header = not arguments.csv.exists()
+            frame.to_csv(arguments.csv, mode="a", header=header, index=False)
+    results = pd.read_csv(arguments.csv, dtype={"epochs": str})
+    results = results[results[KEYS].apply(tuple, axis=1).isin(wanted)]
+    columns = ["epochs", "labels", "row"]
+    groups = results.groupby(columns, sort=False)
+    table = groups[["test", "of the pool"]].agg(["mean", "std"]).round(4)
+    table["CPU s", "mean"] = groups["CPU s"].mean().round()
     print(f"\n{arguments.dataset}, {len(chosen)} rows\n{table.to_string()}")
+    by_row = results.pivot(index=["epochs", "labels", "split"], columns="row")["test"]
+    if "LaplaceNet" in by_row:
+        gains = by_row.sub(by_row["LaplaceNet"], axis=0).drop(columns="LaplaceNet")
+        gains = gains.groupby(["epochs", "labels"]).agg(["mean", "std"]).round(4)
+        print(f"\ntest, against LaplaceNet from scratch\n{gains.T.to_string()}")
 
 
 if __name__ == "__main__":

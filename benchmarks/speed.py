@@ -84,7 +84,7 @@ class BareLoop:
 
     def __init__(self, rep, X, fused=True):
         self.model = copy.deepcopy(rep.net_.module_).train()
-        rows = (X - rep.mean_) / rep.scale_
+        rows = rep.standardizer_.transform(X)
         rows = rows.clip(-10, 10).astype(np.float32)
         self.rows = torch.from_numpy(rows).view(-1, *self.model.data_shape)
         self.batch_size, self.lr = rep.batch_size, rep.lr
@@ -159,7 +159,7 @@ def transform(quick):
     X, image_shape = data("images", 1280)
     shared = {"image_shape": image_shape, "max_epochs": 1, "random_state": 0}
     rep = DiffusionRepresentation(**shared).fit(X)
-    rows = torch.from_numpy(((X - rep.mean_) / rep.scale_).astype(np.float32))
+    rows = torch.from_numpy(rep.standardizer_.transform(X).astype(np.float32))
     rows = rows.view(-1, *image_shape)
     encoder = rep.net_.module_.encoder
 

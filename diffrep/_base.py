@@ -38,8 +38,8 @@ from diffrep._validation import (
     check_rows,
     draw_seed,
     fit_context,
+    fit_standardizer,
     restored_on_error,
-    row_statistics,
 )
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.closed_form import ViewedRows
@@ -302,7 +302,7 @@ class BaseRepresentation(
         self._built = self.get_params(deep=False)
         self.t_grid_ = self._given_times()
         net = self._net(draw_seed(self.random_state))
-        self.mean_, self.scale_ = row_statistics(X, self._given_shape)
+        self.standardizer_ = fit_standardizer(X, self._given_shape)
         self.net_ = net.initialize()
         self._start_from_data(X, y)
 
@@ -467,13 +467,13 @@ class BaseRepresentation(
             self.t_grid_ = told_times(self.t_grid, model)
 
     def _rows(self, X, y=None, **options):
-        mean, scale, shape, given = self._scaling
-        return Rows(X, mean, scale, shape, given, self.net_.device, y, **options)
+        standardizer, shape, given = self._scaling
+        return Rows(X, standardizer, shape, given, self.net_.device, y, **options)
 
     @property
     def _scaling(self):
-        """Mean, scale and shape of rows, as `Rows` takes them, but for their X."""
-        return self.mean_, self.scale_, self.net_.module_.data_shape, self._given_shape
+        """Standardizer and shapes of rows, as `Rows` takes them."""
+        return self.standardizer_, self.net_.module_.data_shape, self._given_shape
 
 
 def check_is_trained(estimator):

@@ -121,8 +121,8 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
 
     def _rows(self, inputs, y=None, index=None):
         """Return inputs as the net reads them; `_scaling` is set by `fit`."""
-        mean, scale, shape, given = self._scaling
-        return Rows(inputs, mean, scale, shape, given, self.net_.device, y, index)
+        standardizer, shape, given = self._scaling
+        return Rows(inputs, standardizer, shape, given, self.net_.device, y, index)
 
     def _fitted(self, X):
         """Return the representation as it is if it is fitted, else a clone fitted."""

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from diffrep._parts import shortest_distinct
 from diffrep._validation import check_feature_names_in, check_rows, check_times
 from diffrep.core.export import CodeGraph, export_onnx
+from diffrep.core.standardizer import Standardizer
 from diffrep.core.training import RepresentationNet
 
 __all__ = ["CodesMixin"]
@@ -21,8 +22,7 @@ class CodesMixin(TransformerMixin):
     """What an estimator that holds a trained `net_` can tell about codes."""
 
     net_: RepresentationNet
-    mean_: np.ndarray
-    scale_: np.ndarray
+    standardizer_: Standardizer
     n_features_in_: int
 
     def __sklearn_is_fitted__(self):
@@ -108,7 +108,7 @@ class CodesMixin(TransformerMixin):
         self._check_rows_are_coded()
         model = copy.deepcopy(self.net_.module_).cpu()
         times = self._tensor_times().cpu()
-        graph = CodeGraph(model, self.mean_, self.scale_, self._given_shape, times)
+        graph = CodeGraph(model, self.standardizer_, self._given_shape, times)
         export_onnx(graph, path)
 
     def get_feature_names_out(self, input_features=None):

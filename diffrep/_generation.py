@@ -173,8 +173,8 @@ class BaseGenerative(BaseRepresentation):
         Raises
         ------
         ValueError
-            With ``noise_space="features"``: noise is added to features of an
-            image there, and noisy features are those of no image.
+            With ``noise_space="features"``: noise is added to features of a row
+            there, and noisy features are those of no row.
         """
         check_is_trained(self)
         model, curves = self.net_.module_, self._checked_codes(codes)
@@ -182,7 +182,7 @@ class BaseGenerative(BaseRepresentation):
             raise ValueError(
                 "denoise(X, t, codes) needs noise in the data, but this estimator was "
                 "fitted with noise_space='features', where noise is added to features "
-                "of an image. Fit it with noise_space='data' or 'pca', "
+                "of rows. Fit it with noise_space='data' or 'pca', "
                 "or use sample(codes, start=X, t=t), which adds the noise itself."
             )
         X = check_rows(self, X, reset=False)
@@ -190,7 +190,7 @@ class BaseGenerative(BaseRepresentation):
         nu = self._levels(t, 1)[0]
 
         def begin(block, draw):
-            x = (X[block] - self.mean_) / self.scale_  # unlike Rows, noise unclipped
+            x = self.standardizer_.transform(X[block])  # unlike Rows, unclipped
             with np.errstate(over="ignore"):  # _data_units refuses what comes of it
                 x = torch.tensor(x.astype(np.float32), device=self.net_.device)
             points = model.space(x.view(-1, *model.data_shape))
@@ -361,7 +361,7 @@ class BaseGenerative(BaseRepresentation):
             x = F.interpolate(x, self._given_shape[1:], mode="bilinear")
         x = x.flatten(1).cpu().numpy()
         with np.errstate(over="ignore"):  # an error says so below
-            rows = (x * self.scale_ + self.mean_).astype(np.float32)
+            rows = self.standardizer_.inverse(x).astype(np.float32)
         if not np.isfinite(rows).all():
             raise ValueError(
                 "Rows became infinite or NaN in float32: the codes, or the rows to "

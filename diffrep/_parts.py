@@ -83,8 +83,6 @@ def space_class(name, space, score_network, data_shape):
         space = "features" if _is_image(data_shape) else "pca"
     elif space == "auto":
         space = "data"
-    if space == "features":
-        _need_image(name, space, data_shape, "'pca' or 'data'")
     return SPACES[space]
 
 

@@ -19,6 +19,7 @@ from torch import nn
 
 from diffrep._files import expect, fields_of, is_plain, write
 from diffrep._parts import read_out_times, time_sampling_of
+from diffrep.core.standardizer import Standardizer
 
 __all__ = [
     "RepresentationStateMixin",
@@ -26,6 +27,8 @@ __all__ = [
     "check_classes",
     "check_numbers",
     "get_net_state",
+    "get_standardizer",
+    "made_standardizer",
     "set_features",
     "set_net_state",
 ]
@@ -75,8 +78,7 @@ class RepresentationStateMixin(SaveMixin):
         return {
             "n_features_in_": self.n_features_in_,
             "feature_names_in_": getattr(self, "feature_names_in_", None),
-            "mean_": self.mean_,
-            "scale_": self.scale_,
+            "standardizer": get_standardizer(self.standardizer_),
             "t_grid_": self.t_grid_,
             "classes_": self.classes_ if self._labels else None,
             "time_sampling": sampling,  # None is that of the parameter
@@ -84,13 +86,12 @@ class RepresentationStateMixin(SaveMixin):
         }
 
     def _set_state(self: Any, state):
-        names = ("mean_", "scale_", "t_grid_", "classes_", "time_sampling", "net")
+        names = ("standardizer", "t_grid_", "classes_", "time_sampling", "net")
         fields_of(state, "state", "n_features_in_", "feature_names_in_", *names)
         set_features(self, state)
-        n_features = self.n_features_in_
-        self.mean_ = check_numbers("mean_", state["mean_"], (n_features,))
-        self.scale_ = check_numbers("scale_", state["scale_"], (n_features,))
-        expect((self.scale_ > 0).all(), "scale_ must be positive")
+        self.standardizer_ = made_standardizer(
+            state["standardizer"], self.n_features_in_
+        )
         self._labels, times = None, state["t_grid_"]
         classes = state["classes_"]
         coded = getattr(self, "encoder", None) == "class"
@@ -180,6 +181,28 @@ def check_numbers(name, value, shape, dtype=np.float64):
     within = np.abs(value) <= np.finfo(np.float32).max  # which NaN is not, either
     expect(within.all(), f"{name} must be finite, within float32")
     return value
+
+
+def get_standardizer(standardizer):
+    """Return a standardizer's arrays by name."""
+    return dict(vars(standardizer))
+
+
+def made_standardizer(state, n_features):
+    """Return the standardizer of arrays by name, for so many columns."""
+    names = ("mean", "scale", "skewed", "center", "width")
+    fields_of(state, "standardizer", *names)
+    skewed, n_skewed = state["skewed"], np.size(state["skewed"])
+    for name in ("mean", "scale"):
+        check_numbers(name, state[name], (n_features,))
+    for name in ("center", "width"):
+        check_numbers(name, state[name], (n_skewed,))
+    check_numbers("skewed", skewed, (n_skewed,), np.int64)
+    ends = [-1, *skewed, n_features]
+    expect((np.diff(ends) > 0).all(), "skewed must be numbers of columns, in order")
+    positive = (state["scale"] > 0).all() and (state["width"] > 0).all()
+    expect(positive, "scale and width must be positive")
+    return Standardizer(**state)
 
 
 def check_classes(value):

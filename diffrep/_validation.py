@@ -22,6 +22,7 @@ from sklearn.utils.validation import (
 from sklearn.utils.validation import validate_data
 
 from diffrep.core.distributed import peers
+from diffrep.core.standardizer import Standardizer
 
 __all__ = [
     "HasMethods",
@@ -35,14 +36,21 @@ __all__ = [
     "check_times",
     "draw_seed",
     "fit_context",
+    "fit_standardizer",
     "refused_plainly",
     "restored_on_error",
-    "row_statistics",
     "validate_params",
 ]
 
 #: Numbers that statistics are computed over at a time: 8 MB of them.
 CHUNK_SIZE = 2**20
+
+#: Columns of a larger skewness, either way, are bent; it is taken of so many rows.
+LARGEST_SKEWNESS = 2.0
+N_SKEWNESS_ROWS = 5000
+
+#: Columns are bent beyond this part of their mean absolute deviation.
+TAIL = 3.0
 
 _ENCODE_TEXT = (
     "Turn text into numbers before this step, for instance by a OneHotEncoder in a "
@@ -224,35 +232,29 @@ def check_times(t, t_min, name):
     return np.maximum(times, t_min)
 
 
-def row_statistics(X, data_shape):
-    """Mean and scale of each feature, computed over chunks of rows.
+def fit_standardizer(X, data_shape, bends=True):
+    """Return the `Standardizer` of rows, computed over chunks of them.
 
     Images share one mean and scale per channel. A constant feature has scale 1,
-    or that of the rounding of its mean.
-
-    Returns
-    -------
-    mean, scale : ndarray of shape (n_features,), float64
+    or that of the rounding of its mean. Columns of a table are bent, if anything
+    `bends`, where their skewness is above 2 on 5,000 rows.
 
     Raises
     ------
     ValueError
         If values are beyond the range of float32.
     """
+    is_table = len(data_shape) == 1
+    bent = _skewed_columns(X) if is_table and bends else {}
+    standardizer = Standardizer(np.zeros(1), np.ones(1), **bent)
     scaler = StandardScaler()
     for chunk in gen_batches(len(X), max(1, CHUNK_SIZE // X.shape[1])):
-        rows = X[chunk].astype(np.float64)
-        largest = np.abs(rows).max()
-        if largest > np.finfo(np.float32).max:
-            raise ValueError(
-                f"X holds a value of magnitude {largest:.3g}, too large for float32. "
-                "Rescale that feature or take its logarithm."
-            )
-        scaler.partial_fit(rows)
-    if len(data_shape) == 1:
+        scaler.partial_fit(standardizer.bend(_numbers(X[chunk])))
+    if is_table:
         # A constant of 1e30 differs from its mean by rounding, which is huge.
         rounding = 10 * np.finfo(float).eps * np.abs(scaler.mean_)
-        return scaler.mean_, np.maximum(scaler.scale_, rounding)
+        scale = np.maximum(scaler.scale_, rounding)
+        return Standardizer(scaler.mean_, scale, **bent)
     n_channels, n_pixels = data_shape[0], np.prod(data_shape[1:])
     means = scaler.mean_.reshape(n_channels, n_pixels)
     variances = scaler.var_.reshape(n_channels, n_pixels)
@@ -260,4 +262,32 @@ def row_statistics(X, data_shape):
     scale = np.sqrt((variances + (means - mean[:, None]) ** 2).mean(1))
     scale[scale < 10 * np.finfo(float).eps * np.abs(mean)] = 1.0
     scale[scale == 0] = 1.0
-    return np.repeat(mean, n_pixels), np.repeat(scale, n_pixels)
+    return Standardizer(np.repeat(mean, n_pixels), np.repeat(scale, n_pixels))
+
+
+def _numbers(rows):
+    """Return rows as float64 numbers within the range of float32."""
+    rows = rows.astype(np.float64)
+    largest = np.abs(rows).max()
+    if largest > np.finfo(np.float32).max:
+        raise ValueError(
+            f"X holds a value of magnitude {largest:.3g}, too large for float32. "
+            "Rescale that feature or take its logarithm."
+        )
+    return rows
+
+
+def _skewed_columns(X):
+    """Return which columns have a long tail, their medians and their widths."""
+    n_rows = min(len(X), N_SKEWNESS_ROWS, max(2, CHUNK_SIZE // X.shape[1]))
+    rows = _numbers(X[np.linspace(0, len(X) - 1, n_rows).astype(int)])
+    center = np.median(rows, axis=0)
+    rows -= center
+    width = np.abs(rows).mean(axis=0) / TAIL
+    rows /= np.maximum(np.abs(rows).max(axis=0), np.finfo(float).tiny)
+    deviations = rows - rows.mean(axis=0)
+    spread = np.maximum(np.square(deviations).mean(axis=0), np.finfo(float).eps)
+    skewness = (deviations**3).mean(axis=0) / spread**1.5
+    is_skewed = (np.abs(skewness) > LARGEST_SKEWNESS) & (width > 0)
+    (skewed,) = np.nonzero(is_skewed)
+    return {"skewed": skewed, "center": center[skewed], "width": width[skewed]}

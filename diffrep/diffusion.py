@@ -74,8 +74,9 @@ class DiffusionRepresentation(BaseDiffusion):
         Start of the encoder. "closed_form" fits it to the data: the code holds
         the components of its first stage in which rows differ most and their
         views least, those of a PCA without views. The first stage of a table
-        is the row itself, that of images a bank of k-means filters, pooled,
-        and random features of these. Training adds what else there is. An
+        are its columns and random rectified features of a few columns each,
+        that of images a bank of k-means filters, pooled, and random features
+        of these. Training adds what else there is. An
         encoder of your own is fitted by its method ``initialize(rows)``, if it
         has one. "random" draws all weights.
     score_network : {"mlp", "unet"} or callable, default="mlp"
@@ -83,9 +84,9 @@ class DiffusionRepresentation(BaseDiffusion):
         an ``nn.Module`` of your own with forward ``(x_t, t, z)``, for x_t of
         the shape of `noise_space`.
     noise_space : {"auto", "features", "pca", "data"}, default="auto"
-        What noise is added to. "features", for images: the 256 components of
-        a bank of filters in which images differ most and their views least;
-        they do not determine an image, so samples are smooth. "pca": the first
+        What noise is added to. "features": the 256 components of the first stage
+        of an encoder in which rows differ most and their views least; they do not
+        determine an image, so samples are smooth. "pca": the first
         128 principal components of the data, whitened halfway. "data": the
         data themselves. "auto" is "data" unless ``score_network="mlp"``; then
         it is "features" for images, "pca" for tables.
@@ -182,9 +183,11 @@ class DiffusionRepresentation(BaseDiffusion):
         Number of epochs trained.
     t_grid_ : ndarray of shape (T,) or None
         Times that `transform` reads.
-    mean_, scale_ : ndarray of shape (n_features,)
-        Standardisation of the rows; one per channel on images. Standardised
-        values beyond 10 standard deviations are read as 10.
+    standardizer_ : object
+        Standardisation of the rows: ``mean`` and ``scale`` of shape (n_features,), one
+        value per channel on images, and the columns ``skewed`` of a table, which are
+        bent first: ``asinh((x - center) / width)``. Standardised values beyond 10
+        standard deviations are read as 10.
     classes_ : ndarray of shape (n_classes,)
         With ``encoder="class"``: the labels.
     class_codes_ : ndarray of shape (n_classes, T, n_components)

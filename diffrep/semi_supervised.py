@@ -81,8 +81,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         square of the number of rows. Beyond 100,000 pass a transformer that
         approximates a graph of Euclidean distances, such as pynndescent's
         ``PyNNDescentTransformer(n_neighbors=10)``.
-    propagation : {"poisson", "laplace"}, default="poisson"
-        How labels spread: see Notes.
+    propagation : {"laplace", "poisson"}, default="laplace"
+        How labels spread: see Notes. "poisson" remembers labels over longer ways.
     class_prior : array-like of shape (n_classes,), default=None
         Shares of the classes among all rows, in the order of `classes_`. None
         estimates them from the labelled rows, drawn towards equal shares as far
@@ -114,7 +114,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     label_distributions_ : ndarray of shape (n, n_classes)
         How sure the graph is of it.
     t_ : float or None
-        Time at which a code that depends on t is read, learned from 0.5.
+        Time at which codes are read: the one of the representation's ``t_grid_``,
+        or learned, from 0.5, if there are several.
     net_ : skorch.NeuralNet
         The trained network.
     history_ : DataFrame of shape (n_iter_, ...)
@@ -126,7 +127,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
     Notes
     -----
-    With W the cosines of neighbours, D the degrees, Y the one-hot labels, each
+    With W the cubed cosines of neighbours, D the degrees, Y the one-hot labels, each
     class with a weight of its share in all rows, and 0 for rows without:
     "laplace" solves ``(I - 0.99 D^-1/2 W D^-1/2) F = Y``, "poisson" solves
     ``(D - W) F = Y - mean``. Then scores are corrected until each class has its
@@ -135,8 +136,9 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
     LaplaceNet is Sellars, Aviles-Rivero and Schönlieb, "LaplaceNet: A Hybrid
     Energy-Neural Model for Deep Semi-Supervised Classification", 2021; it is
-    started from diffusion codes in Mittal et al., 2023. Poisson learning, Calder,
-    Cook, Thorpe and Slepcev, 2020, is what helps most with few labels a class.
+    started from diffusion codes in Mittal et al., 2023. Cubed cosines: Iscen, Tolias,
+    Avrithis and Chum, "Label Propagation for Deep Semi-supervised Learning", 2019.
+    Poisson learning: Calder, Cook, Thorpe and Slepcev, 2020.
 
     Examples
     --------
@@ -180,7 +182,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         n_views=1,
         mixup=True,
         n_neighbors=10,
-        propagation="poisson",
+        propagation="laplace",
         class_prior=None,
         supervised_epochs="auto",
         max_epochs="auto",
@@ -259,9 +261,12 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
     @property
     def t_(self):
-        """Time at which codes are read, learned if the representation has a t_grid."""
-        if self.representation_.t_grid_ is None:
+        """Time at which codes are read, learned if `t_grid` has several."""
+        times = self.representation_.t_grid_
+        if times is None:
             return None
+        if len(times) == 1:
+            return float(times[0])
         return float(self.net_.module_.reader.t.detach())
 
     def _shares(self, labels):
@@ -294,9 +299,10 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     def _net(self, labelled, seed=0):
         """Net without weights, from parameters, representation and classes."""
         model = self.representation_.net_.module_
-        is_static = self.representation_.t_grid_ is None
-        last = torch.ones(1)
-        reader = CurveReader(model, last) if is_static else LearnedTimeReader(model)
+        times = self.representation_.t_grid_
+        times = torch.ones(1) if times is None else torch.as_tensor(times).float()
+        learns_time = len(times) > 1
+        reader = LearnedTimeReader(model) if learns_time else CurveReader(model, times)
         self._scaling = self.representation_._scaling
         return SemiSupervisedNet(
             ClassifierModel,

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from diffrep._base_classifier import BaseCodeClassifier
 from diffrep._files import expect
 from diffrep._parts import view_function
-from diffrep._states import check_numbers
+from diffrep._states import check_numbers, get_standardizer, made_standardizer
 from diffrep._validation import (
     HasMethods,
     Interval,
@@ -25,8 +25,8 @@ from diffrep._validation import (
     check_rows,
     draw_seed,
     fit_context,
+    fit_standardizer,
     restored_on_error,
-    row_statistics,
 )
 from diffrep.core.classifiers import (
     ClassifierModel,
@@ -36,6 +36,7 @@ from diffrep.core.classifiers import (
 )
 from diffrep.core.device import choose_device
 from diffrep.core.heads import HEADS
+from diffrep.core.standardizer import Standardizer
 
 __all__ = ["TimeSelector", "TimeVotingClassifier", "TrajectoryClassifier"]
 
@@ -267,9 +268,10 @@ class TrajectoryClassifier(BaseCodeClassifier):
         if self.fine_tune:
             self._scaling = self.representation_._scaling
         else:
-            mean, scale = row_statistics(inputs, inputs.shape[1:])
             shape = inputs.shape[1:]
-            self._scaling = mean, np.full_like(scale, scale.max()), shape, shape
+            each = fit_standardizer(inputs, shape, bends=False)
+            one = Standardizer(each.mean, np.full_like(each.scale, each.scale.max()))
+            self._scaling = one, shape, shape
         self.net_ = self._net(seed).initialize()
         self._start(inputs)
 
@@ -297,19 +299,22 @@ class TrajectoryClassifier(BaseCodeClassifier):
             times = torch.tensor(self.t_grid_, dtype=torch.float32)
             views = view_function(self.augment, model.data_shape)
             return CurveReader(model, times), views
-        n_times, (n_columns,) = len(self.t_grid_), self._scaling[2]
+        n_times, (n_columns,) = len(self.t_grid_), self._scaling[1]
         return StackReader(n_times, n_columns // n_times), None
 
     def _get_state(self):
         attention = getattr(self, "attention_", None)
         own = {
-            "scaling": None if self.fine_tune else list(self._scaling[:2]),
+            "standardizer": None
+            if self.fine_tune
+            else get_standardizer(self._scaling[0]),
             "attention_": None if attention is None else attention.to_numpy(),
         }
         return super()._get_state() | own
 
     def _set_state(self, state):
-        scaling, attention = state.pop("scaling", None), state.pop("attention_", None)
+        standardizer = state.pop("standardizer", None)
+        attention = state.pop("attention_", None)
         super()._set_state(state)
         representation, n_columns = self.representation_, self.n_features_in_
         given = self.representation is not None
@@ -318,14 +323,12 @@ class TrajectoryClassifier(BaseCodeClassifier):
             self.t_grid_ = np.asarray(representation._read_times())
             n_columns = len(self.t_grid_) * representation.net_.module_.n_columns
         if self.fine_tune:
-            expect(given and scaling is None, "scaling is that of representation_")
+            own = given and standardizer is None
+            expect(own, "standardizer is that of representation_")
             self._scaling = representation._scaling
         else:
-            expect(isinstance(scaling, list) and len(scaling) == 2, "scaling is of two")
-            for array in scaling:
-                check_numbers("scaling", array, (n_columns,))
-            expect((scaling[1] > 0).all(), "scaling must be positive")
-            self._scaling = (*scaling, (n_columns,), (n_columns,))
+            standardizer = made_standardizer(standardizer, n_columns)
+            self._scaling = standardizer, (n_columns,), (n_columns,)
         self._check_parameters(n_columns)
         if not given:
             self.t_grid_ = np.arange(self.n_times or 1)

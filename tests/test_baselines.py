@@ -309,7 +309,7 @@ def test_denoiser_features_are_states_of_the_score_network(layer, table):
     rep = quick(DenoiserFeatures, layer=layer, t_grid=[0.2, 0.7], augment=None).fit(X)
     model = rep.net_.module_
     network = model.score_network
-    rows = torch.from_numpy((X - rep.mean_) / rep.scale_).float()
+    rows = torch.from_numpy(rep.standardizer_.transform(X)).float()
     with torch.inference_mode():
         points = (rows - model.space.mean) @ model.space.directions / model.space.scale
         for codes, t in zip(np.hsplit(rep.transform(X), 2), (0.2, 0.7), strict=True):

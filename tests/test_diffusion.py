@@ -236,9 +236,9 @@ def test_partial_fit_learns_epoch_by_epoch(table):
     losses = rep.history_["train_loss"]
     assert rep.n_iter_ == 60
     assert losses[-5:].mean() < 0.8 * losses[:5].mean()
-    mean = rep.mean_.copy()
+    mean = rep.standardizer_.mean.copy()
     rep.partial_fit(X + 5)
-    np.testing.assert_array_equal(rep.mean_, mean)
+    np.testing.assert_array_equal(rep.standardizer_.mean, mean)
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_l1_weight_shrinks_the_code(table):
 def test_codes_are_read_with_the_spread_they_were_trained_to(table):
     X, _ = table
     rep = DiffusionRepresentation(**QUICK).fit(X)
-    x = torch.from_numpy((X - rep.mean_) / rep.scale_).float()
+    x = torch.from_numpy(rep.standardizer_.transform(X)).float()
     with torch.inference_mode():
         trained = rep.net_.module_.encoder(x).numpy()
     read = rep.transform(X)
@@ -401,8 +401,8 @@ def test_memory_map_is_not_copied_whole(tmp_path):
     ).fit(X)
     np.testing.assert_array_equal(rep.transform(X), rep.transform(rows))
     channels = rows.reshape(3000, 3, 64).astype(float)
-    np.testing.assert_allclose(rep.mean_[::64], channels.mean((0, 2)))
-    np.testing.assert_allclose(rep.scale_[::64], channels.std((0, 2)))
+    np.testing.assert_allclose(rep.standardizer_.mean[::64], channels.mean((0, 2)))
+    np.testing.assert_allclose(rep.standardizer_.scale[::64], channels.std((0, 2)))
 
 
 def test_progress_bars_only_when_asked(table, capsys):

@@ -12,6 +12,7 @@ from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
 from diffrep.baselines import AutoencoderRepresentation, SimCLRRepresentation
 from diffrep.core.loop import EXPLOSION, MAX_HALVINGS, N_SNAPSHOT_STEPS
 from diffrep.core.rows import Rows
+from diffrep.core.standardizer import Standardizer
 from diffrep.core.training import RepresentationNet
 from diffrep.exceptions import DivergenceError, DivergenceWarning
 
@@ -41,11 +42,11 @@ def same_training(a, b):
 def test_from_the_start_again_it_is_the_training_at_the_smaller_rate(early_stopping):
     options = {**SMALL, "early_stopping": early_stopping, "n_iter_no_change": 3}
     with pytest.warns(DivergenceWarning) as warned:
-        rep = AutoencoderRepresentation(**options, lr=10 * 2.0**-3).fit(X)
+        rep = AutoencoderRepresentation(**options, lr=10 * 2.0**-2).fit(X)
     n = len(warned)
     assert 0 < n <= MAX_HALVINGS
-    assert "from the start with lr=0.625" in str(warned[0].message)
-    slower = AutoencoderRepresentation(**options, lr=10 * 2.0 ** -(3 + n)).fit(X)
+    assert "from the start with lr=1.25" in str(warned[0].message)
+    slower = AutoencoderRepresentation(**options, lr=10 * 2.0 ** -(2 + n)).fit(X)
     assert same_training(rep.net_, slower.net_)
     assert np.isfinite(rep.transform(X)).all()
 
@@ -77,8 +78,7 @@ class Poison(Callback):
 
 ROWS = Rows(
     np.random.default_rng(0).normal(1, 1, (50, 2)),
-    np.zeros(2),
-    np.ones(2),
+    Standardizer(np.zeros(2), np.ones(2)),
     (2,),
     (2,),
     "cpu",

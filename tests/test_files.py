@@ -332,7 +332,9 @@ def test_a_file_is_whole_or_not_there(small, saved, path, tmp_path, monkeypatch)
 def test_the_file_is_plain_safetensors(small, saved, path):
     path.write_bytes(saved)
     with safetensors.safe_open(path, "numpy") as file:
-        np.testing.assert_array_equal(file.get_tensor("mean_"), small.mean_)
+        np.testing.assert_array_equal(
+            file.get_tensor("standardizer.mean"), small.standardizer_.mean
+        )
         model = json.loads(file.metadata()["diffrep_model"])
     assert model["versions"]["torch"] == torch.__version__
 
@@ -348,7 +350,7 @@ def test_files_cut_short(saved, path):
 
 HUGE = {
     "components": ({"parameters__n_components": 10**12}, "no net has such parameters"),
-    "features": ({"state__n_features_in_": 10**12}, r"mean_ must be"),
+    "features": ({"state__n_features_in_": 10**12}, r"mean must be"),
     "digits": ({"parameters__n_components": 10**400}, "Cannot load"),
     "image": ({"parameters__image_shape": [1, 10**6, 10**6]}, "image_shape"),
 }
@@ -368,9 +370,12 @@ WRONG = HUGE | {
     "range": ({"parameters__sde": {"sde": "VE", "fields": {"sigma_min": 99}}}, "0 < "),
     "other fields": ({"parameters__sde": {"sde": "VE", "fields": {"x": 1}}}, "Cannot"),
     "tag": ({"parameters__augment": {"eval": "1"}}, "stands for nothing"),
-    "no tensor": ({"state__mean_": {"array": "x"}}, "no tensor 'x'"),
-    "unused": ({"state__mean_": {"array": "scale_"}}, "nothing refers to.*mean_"),
-    "number": ({"state__mean_": 3.0}, "mean_ must be"),
+    "no tensor": ({"state__standardizer__dict__mean": {"array": "x"}}, "no tensor 'x'"),
+    "unused": (
+        {"state__standardizer__dict__mean": {"array": "standardizer.scale"}},
+        "nothing.*mean",
+    ),
+    "number": ({"state__standardizer__dict__mean": 3.0}, "mean must be"),
     "static": ({"state__t_grid_": None}, "t_grid_ must be that of"),
     "seed": ({"state__net__dict__seed": -1}, "seed"),
     "schedule": ({"state__net__dict__schedule": [1]}, "schedule"),
@@ -445,7 +450,7 @@ def test_json_beyond_its_standard(saved, path):
         refused(path, rebuilt(text, tensors, number), message)
     header = saved[8:].replace(b'"diffrep_format":"2"', b'"diffrep_format":2  ', 1)
     refused(path, saved[:8] + header, "Cannot load")
-    twice = saved[8:].replace(b'"mean_":{', b'"scale_":{', 1)
+    twice = saved[8:].replace(b'"standardizer.mean":{', b'"standardizer.scale":{', 1)
     n = struct.unpack("<Q", saved[:8])[0] + 1
     refused(path, struct.pack("<Q", n) + twice, "a key twice")
 

@@ -128,7 +128,7 @@ def test_denoising_undoes_noise_and_codes_help(fitted, images):
     for t in (0.4, 0.55):
         noisy = fitted.perturb(X_test, t, random_state=0)
         sigma = float(fitted.net_.module_.sde.sigma(torch.tensor(t)))
-        expected = (sigma * fitted.scale_[0]) ** 2
+        expected = (sigma * fitted.standardizer_.scale[0]) ** 2
         np.testing.assert_allclose(mean_square(noisy - X_test), expected, rtol=0.03)
         with_code = mean_square(fitted.denoise(noisy, t, codes) - X_test)
         without = mean_square(fitted.denoise(noisy, t, nothing) - X_test)

@@ -19,13 +19,13 @@ from diffrep._graph import (
 BOTH = pytest.mark.parametrize("kind", sorted(PROPAGATIONS))
 
 
-def test_edges_are_the_cosines_of_neighbours():
+def test_edges_are_the_cubed_cosines_of_neighbours():
     codes = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
     cosines = cosine_similarity(codes)
     np.fill_diagonal(cosines, -np.inf)
     near = np.zeros((30, 30), bool)
     np.put_along_axis(near, np.argsort(-cosines, axis=1)[:, :3], True, axis=1)
-    expected = np.where(near | near.T, np.clip(cosines, 0, None), 0)
+    expected = np.where(near | near.T, np.clip(cosines, 0, None) ** 3, 0)
     W = neighbor_graph(codes, 3).toarray()
     np.testing.assert_allclose(W, expected, atol=1e-5)
     np.testing.assert_array_equal(W, W.T)

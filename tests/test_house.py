@@ -21,6 +21,7 @@ ORDER = [
         "core.closed_form",
         "core.optimizers",
         "core.samplers",
+        "core.standardizer",
         "core.mutual_information",
     ],
     ["core.checkpoint", "core.layers"],

@@ -18,6 +18,7 @@ from diffrep import (
 from diffrep.baselines import (
     SimCLRRepresentation,
 )
+from diffrep.core.layers import set_components
 from diffrep.exceptions import CodeCollapseWarning
 
 QUICK = {"n_components": 8, "max_epochs": 2, "batch_size": 64, "random_state": 0}
@@ -159,10 +160,26 @@ GAUSSIAN = np.random.default_rng(0).normal(size=(20_000, 5))
 MIXING = np.random.default_rng(1).normal(size=(5, 5))
 
 
+class LinearEncoder(torch.nn.Module):
+    """Stable components of the row itself, whose read-out is known in closed form."""
+
+    def __init__(self, data_shape, n_outputs, time_conditioned):
+        super().__init__()
+        self.map = torch.nn.Linear(*data_shape, n_outputs)
+
+    def forward(self, x):
+        return self.map(x)
+
+    def initialize(self, rows):
+        set_components(self.map, *rows.stable_components(self.map.out_features))
+
+
 def of_gaussian_rows(t_grid=None):
     """Start on correlated Gaussian rows without views, and their covariance."""
     X = GAUSSIAN @ MIXING
-    rep = DiffusionRepresentation(5, t_grid=t_grid, augment=None, max_epochs=0)
+    rep = DiffusionRepresentation(
+        5, t_grid=t_grid, encoder=LinearEncoder, augment=None, max_epochs=0
+    )
     rep.set_params(random_state=0).fit(X)
     return rep, X, np.corrcoef(X.T)
 

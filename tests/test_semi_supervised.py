@@ -182,9 +182,9 @@ def test_an_unfitted_representation_is_cloned_and_fitted_on_all_rows(few):
 
 def test_a_frozen_representation_survives_a_search(few):
     X, y, labels = few
-    rep = DiffusionRepresentation(**REP).fit(X)
+    rep = DiffusionRepresentation(8, max_epochs=2, random_state=0).fit(X)
     search = GridSearchCV(
-        LaplaceNetClassifier(FrozenEstimator(rep), **QUICK),
+        LaplaceNetClassifier(FrozenEstimator(rep), **QUICK | {"max_epochs": 5}),
         {"propagation": ["laplace", "poisson"]},
         cv=SemiSupervisedKFold(3),
     )
@@ -220,6 +220,14 @@ def test_the_time_of_a_code_is_learned_from_a_half(few):
     assert classifier.t_ != 0.5
     assert 0 < classifier.t_ < 1
     assert LaplaceNetClassifier(**QUICK).fit(X, labels).t_ is None
+
+
+def test_a_single_time_is_read_as_it_is(few):
+    X, _, labels = few
+    rep = DiffusionRepresentation(**REP, t_grid=[0.4]).fit(X)
+    codes, _ = codes_at_the_start(LaplaceNetClassifier(rep), X, labels)
+    np.testing.assert_allclose(codes, rep.transform(X), atol=1e-4)
+    assert LaplaceNetClassifier(rep, **QUICK).fit(X, labels).t_ == 0.4
 
 
 def test_progress_is_shown_if_asked_for(few, capsys):

@@ -60,10 +60,10 @@ def test_a_stream_is_partial_fit_on_its_blocks(X, short_blocks):
 
 def test_the_first_block_fixes_the_standardisation(X, short_blocks):
     rep = clone(REP).fit_batches([X[:80], X[80:]])
-    np.testing.assert_allclose(rep.mean_, X[:80].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(rep.standardizer_.mean, X[:80].mean(0), rtol=1e-5)
     streamed = rep.fit_batches([X[80:]])
     assert streamed.n_iter_ == 3
-    np.testing.assert_allclose(rep.mean_, X[:80].mean(0), rtol=1e-5)
+    np.testing.assert_allclose(rep.standardizer_.mean, X[:80].mean(0), rtol=1e-5)
 
 
 class Lines(torch.utils.data.IterableDataset):

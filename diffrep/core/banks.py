@@ -1,13 +1,14 @@
 """Banks: features of a row that are fitted in closed form.
 
-The encoders of images start from a bank and train it on; noise can be added in
-the space of a bank that stays as it was fitted.
+Encoders start from a bank; noise can be added in the space of a bank that stays as
+it was fitted.
 """
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 from diffrep.core.closed_form import ViewedRows, kmeans_filters
 from diffrep.core.layers import Conv2d, Linear, default_width, set_components
 
-__all__ = ["FilterBank", "ImageBank"]
+__all__ = ["FilterBank", "ImageBank", "RowBank", "bank_of"]
 
 #: A filter responds above this many standard deviations of its output.
 THRESHOLD = 0.25
@@ -26,6 +27,19 @@ SQRT_OFFSET = 1e-3
 
 #: Biases of the random features are uniform within this bound.
 BIAS_BOUND = 0.5
+
+#: Random features of a row of a table, each of so many of its columns.
+N_UNITS = 512
+N_JOINED = 3
+
+#: Total variance of the columns among the features of a row, relative to that of
+#: the random ones.
+COLUMNS_SHARE = 4.0
+
+#: Added to the variances of columns that are joined, relative to their mean, and
+#: absolutely, for columns that do not vary.
+JOINED_VARIANCE = 0.1
+FAINT = 1e-4
 
 
 class FilterBank(nn.Module):
@@ -133,6 +147,79 @@ class ImageBank(nn.Module):
         weight.normal_(0, 1 / math.sqrt(self.n_components), generator=rows.generator)
         bias.uniform_(-BIAS_BOUND, BIAS_BOUND, generator=rows.generator)
         return responses.through(self.normalized_components).through(self.features)
+
+
+class RowBank(nn.Module):
+    """Features of a row of a table: its columns, and rectified sums of a few of them.
+
+    A rectified sum ``relu(w . x + b)`` of three columns bends and joins them, which
+    no linear map of the row can. ``(n, n_features)`` becomes ``(n, width)``.
+
+    Parameters
+    ----------
+    data_shape : tuple (n_features,)
+
+    References
+    ----------
+    Rahimi and Recht, "Weighted Sums of Random Kitchen Sinks", 2008.
+    """
+
+    columns: Tensor
+    column_weight: Tensor
+
+    def __init__(self, data_shape):
+        super().__init__()
+        n_features = math.prod(data_shape)
+        n_joined = min(N_JOINED, n_features)
+        self.sums = Linear(n_joined, N_UNITS)
+        columns = joined_columns(n_features, n_joined)
+        self.register_buffer("columns", columns, persistent=False)
+        self.register_buffer("column_weight", torch.ones(()))
+        self.width = n_features + N_UNITS
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.flatten(1)
+        return torch.cat([self.column_weight * x, self.responses(x)], dim=1)
+
+    def responses(self, x: Tensor) -> Tensor:
+        """Rectified sums ``(n, N_UNITS)`` of rows ``(n, n_features)``."""
+        weight, bias = self.sums.parameters()
+        return F.relu((x[:, self.columns] * weight).sum(2) + bias)
+
+    @torch.no_grad()
+    def initialize(self, rows: ViewedRows) -> ViewedRows:
+        """Draw sums of variance 1, in any direction of white columns alike."""
+        X, draws = rows.X.flatten(1), rows.generator
+        joined = X[:, self.columns] - X.mean(0)[self.columns]
+        covariances = torch.einsum("nui,nuj->uij", joined, joined) / len(X)
+        ridge = JOINED_VARIANCE * covariances.diagonal(dim1=1, dim2=2).mean(1) + FAINT
+        variances, V = torch.linalg.eigh(covariances)
+        scale = (variances + ridge[:, None]).sqrt()
+        weight, bias = self.sums.parameters()
+        directions = F.normalize(weight.normal_(generator=draws))
+        weight.copy_((V @ (directions / scale)[:, :, None])[:, :, 0])
+        bias.normal_(generator=draws)
+        bias.sub_((weight * X.mean(0)[self.columns]).sum(1))
+        spread = self.responses(X).var(0).sum() / X.var(0).sum().clamp(min=FAINT)
+        self.column_weight.copy_((COLUMNS_SHARE * spread).sqrt())
+        return rows.through(self)
+
+
+def joined_columns(n_features: int, n_joined: int) -> Tensor:
+    """Numbers ``(N_UNITS, n_joined)`` of columns, all equally often.
+
+    They are drawn once and for all, by a generator whose stream never changes.
+    """
+    draws = np.random.RandomState(0)
+    n_sums = n_features // n_joined
+    orders = [draws.permutation(n_features) for _ in range(-(-N_UNITS // n_sums))]
+    sums = [order[: n_sums * n_joined].reshape(n_sums, n_joined) for order in orders]
+    return torch.from_numpy(np.concatenate(sums)[:N_UNITS])
+
+
+def bank_of(data_shape):
+    """Return an unfitted bank for rows ``(n, *data_shape)``."""
+    return (ImageBank if len(data_shape) == 3 else RowBank)(data_shape)
 
 
 def overlapping_averages(length: int, n: int) -> Tensor:

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.banks import ImageBank
+from diffrep.core.banks import ImageBank, RowBank
 from diffrep.core.closed_form import ViewedRows
 from diffrep.core.layers import (
     Conv2d,
@@ -101,25 +101,28 @@ class Encoder(nn.Module):
 
 
 class MLPBackbone(nn.Module):
-    """Residual MLP; its stages are the row itself and each hidden state.
+    """Residual MLP on a :class:`RowBank` that is trained on.
 
-    A condition scales and shifts the row, and the hidden states in every block.
+    Its stages are the features of the bank and each hidden state.
+
+    A condition scales and shifts the features of the bank, and the hidden states in
+    every block.
     """
 
     def __init__(self, data_shape, condition_width=0, width=None, n_blocks=2):
         super().__init__()
-        n_features = math.prod(data_shape)
-        width = width or default_width(n_features)
-        self.modulation = Modulation(condition_width, n_features)
-        self.input = Linear(n_features, width)
+        width = width or default_width(math.prod(data_shape))
+        self.bank = RowBank(data_shape)
+        self.modulation = Modulation(condition_width, self.bank.width)
+        self.input = Linear(self.bank.width, width)
         self.blocks = nn.ModuleList(
             ResidualBlock(width, condition_width) for _ in range(n_blocks)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(n_blocks))
-        self.stage_widths = [n_features] + n_blocks * [width]
+        self.stage_widths = [self.bank.width] + n_blocks * [width]
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        stages = [self.modulation(x.flatten(1), condition)]
+        stages = [self.modulation(self.bank(x), condition)]
         h = self.input(stages[0])
         for block, norm in zip(self.blocks, self.norms, strict=True):
             h = block(h, condition)
@@ -127,9 +130,9 @@ class MLPBackbone(nn.Module):
         return stages
 
     def initialize(self, rows: ViewedRows) -> ViewedRows:
-        """Return the first stage, the rows as they are: t starts without effect."""
+        """Fit the bank to rows; return their features without a condition."""
         self.modulation.mute()
-        return rows.through(lambda x: x.flatten(1))
+        return rows.fit(self.bank)
 
 
 class ConvBackbone(nn.Module):

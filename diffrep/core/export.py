@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -16,7 +17,7 @@ class CodeGraph(nn.Module):
     Parameters
     ----------
     model : EncoderModel
-    mean, scale : ndarray of shape (n_features,)
+    standardizer : Standardizer
     given_shape : tuple of int
         Shape of one row, which is averaged to that of the model.
     times : Tensor of shape (T,)
@@ -24,18 +25,36 @@ class CodeGraph(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    center: Tensor
+    width: Tensor
+    is_skewed: Tensor
     times: Tensor
 
-    def __init__(self, model, mean, scale, given_shape, times):
+    def __init__(self, model, standardizer, given_shape, times):
         super().__init__()
         self.model = model
         self.given_shape = given_shape
-        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32))
-        self.register_buffer("scale", torch.tensor(scale, dtype=torch.float32))
+        self.n_skewed = len(standardizer.skewed)
+        n_features = len(standardizer.mean)
+        center, width = np.zeros(n_features), np.ones(n_features)
+        center[standardizer.skewed] = standardizer.center
+        width[standardizer.skewed] = standardizer.width
+        is_skewed = np.isin(np.arange(n_features), standardizer.skewed)
+        self.register_buffer("is_skewed", torch.from_numpy(is_skewed))
+        for name, values in {
+            "mean": standardizer.mean,
+            "scale": standardizer.scale,
+            "center": center,
+            "width": width,
+        }.items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.float32))
         self.register_buffer("times", times)
 
     def forward(self, X: Tensor) -> Tensor:
         """Codes ``(n, T * n_components)`` of rows ``(n, n_features)``."""
+        if self.n_skewed:
+            bent = ((X - self.center) / self.width).asinh()
+            X = torch.where(self.is_skewed, bent, X)
         x = ((X - self.mean) / self.scale).clamp(-CLIP, CLIP)
         x = x.view(-1, *self.given_shape)
         if self.given_shape != self.model.data_shape:

@@ -54,8 +54,8 @@ class Rows(Dataset):
     ----------
     X : ndarray of shape (n, n_features)
         Any real dtype.
-    mean, scale : ndarray of shape (n_features,)
-        Rows are given out as ``(X - mean) / scale``, within +-`CLIP`.
+    standardizer : Standardizer
+        Rows are given out standardised, within +-`CLIP`.
     data_shape : tuple of int
         Shape of the rows that are given out.
     given_shape : tuple of int
@@ -81,8 +81,7 @@ class Rows(Dataset):
     def __init__(
         self,
         X,
-        mean,
-        scale,
+        standardizer,
         data_shape,
         given_shape,
         device,
@@ -94,8 +93,7 @@ class Rows(Dataset):
     ):
         self.X = X
         self.dtype = np.promote_types(X.dtype, np.float32)
-        self.mean = np.asarray(mean, self.dtype)
-        self.scale = np.asarray(scale, self.dtype)
+        self.standardizer = standardizer.astype(self.dtype)
         self.data_shape = tuple(data_shape)
         self.given_shape = tuple(given_shape)
         self.device = torch.device(device)
@@ -167,10 +165,7 @@ class Rows(Dataset):
         return torch.cat(images).to(self.device)
 
     def _scaled(self, numbers):
-        rows = self.X[numbers].astype(self.dtype)
-        with np.errstate(over="ignore"):  # clipped is what is beyond float32, too
-            rows -= self.mean
-            rows /= self.scale
+        rows = self.standardizer.transform(self.X[numbers])
         np.clip(rows, -CLIP, CLIP, out=rows)
         rows = np.ascontiguousarray(rows, np.float32)
         return torch.from_numpy(rows).view(-1, *self.given_shape)

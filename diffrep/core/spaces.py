@@ -11,14 +11,14 @@ import math
 import torch
 from torch import Tensor, nn
 
-from diffrep.core.banks import ImageBank
+from diffrep.core.banks import bank_of
 from diffrep.core.closed_form import ViewedRows, principal_components
 from diffrep.core.layers import Linear, set_components
 
 __all__ = ["SPACES", "DataSpace", "FeatureSpace", "PrincipalSpace"]
 
 #: Largest number of components that noise is added to: principal ones of the
-#: data, and stable ones of features, never more than there are pixels.
+#: data, and stable ones of features, never more than a row has numbers.
 N_DIRECTIONS = 128
 N_FEATURE_DIRECTIONS = 256
 
@@ -95,51 +95,51 @@ class PrincipalSpace(nn.Module):
 
 
 class FeatureSpace(nn.Module):
-    """Components of the features that an encoder of images starts from.
+    """Components of the features that an encoder starts from.
 
-    The features, an :class:`ImageBank`, stay as they were fitted; the components
-    are those in which images differ most and their views least. A code that
-    helps to denoise them holds what images of a kind have in common.
+    The features, those of a bank, stay as they were fitted; the components are those
+    in which rows differ most and their views least. A code that helps to denoise them
+    holds what rows of a kind have in common.
 
-    ``inverse`` gives the image that is closest to a point in the sense of
-    least squares: a smooth one, since features do not determine an image.
+    ``inverse`` gives the row that is closest to a point in the sense of least
+    squares: for images a smooth one, since features do not determine an image.
 
     Parameters
     ----------
-    image_shape : tuple (channels, height, width)
+    data_shape : tuple of int
     """
 
     mean: Tensor
-    images: Tensor
+    rows: Tensor
 
-    def __init__(self, image_shape):
+    def __init__(self, data_shape):
         super().__init__()
-        self.image_shape = tuple(image_shape)
-        n_pixels = math.prod(image_shape)
-        self.bank = ImageBank(image_shape)
-        n_directions = min(n_pixels, self.bank.width, N_FEATURE_DIRECTIONS)
+        self.data_shape = tuple(data_shape)
+        n_features = math.prod(data_shape)
+        self.bank = bank_of(data_shape)
+        n_directions = min(n_features, self.bank.width, N_FEATURE_DIRECTIONS)
         self.components = Linear(self.bank.width, n_directions)
         self.shape = (n_directions,)
-        self.register_buffer("mean", torch.zeros(n_pixels))
-        self.register_buffer("images", torch.zeros(n_directions, n_pixels))
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("rows", torch.zeros(n_directions, n_features))
         self.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.components(self.bank(x))
 
     def inverse(self, points: Tensor) -> Tensor:
-        return (self.mean + points @ self.images).view(-1, *self.image_shape)
+        return (self.mean + points @ self.rows).view(-1, *self.data_shape)
 
     @torch.no_grad()
     def initialize(self, rows: ViewedRows) -> None:
-        """Fit bank, components and the inverse to images."""
+        """Fit bank, components and the inverse to rows."""
         features, x = rows.fit(self.bank), rows.X.flatten(1)
         set_components(self.components, *features.stable_components(*self.shape))
         points = self.components(features.X)
         self.mean.copy_(x.mean(0))
         # Components do not correlate: each has a regression of its own.
         variances = points.square().mean(0)[:, None].clamp(min=1e-6)
-        self.images.copy_(points.T @ (x - self.mean) / len(x) / variances)
+        self.rows.copy_(points.T @ (x - self.mean) / len(x) / variances)
 
 
 #: Names that the estimators accept for their parameter ``noise_space``.

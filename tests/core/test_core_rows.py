@@ -8,6 +8,7 @@ from sklearn.preprocessing import StandardScaler
 
 import diffrep.core.rows
 from diffrep.core.rows import CLIP, RowBatches, Rows, averaged, hold_out, padded
+from diffrep.core.standardizer import Standardizer
 
 
 def values(dtype, order="C"):
@@ -22,7 +23,7 @@ def values(dtype, order="C"):
 def test_any_type_is_standardised_alike(dtype, order):
     X = values(dtype, order)
     scaler = StandardScaler().fit(X.astype(float))
-    rows = Rows(X, scaler.mean_, scaler.scale_, (4,), (4,), "cpu")
+    rows = Rows(X, Standardizer(scaler.mean_, scaler.scale_), (4,), (4,), "cpu")
     index = np.array([3, 50, 3])
     x, seen = rows[index]
     assert x.dtype == torch.float32
@@ -33,13 +34,13 @@ def test_any_type_is_standardised_alike(dtype, order):
 
 def test_large_offsets_lose_nothing():
     X = 1e9 + np.arange(100.0)[:, None]
-    rows = Rows(X, [1e9], [1.0], (1,), (1,), "cpu")
+    rows = Rows(X, Standardizer([1e9], [1.0]), (1,), (1,), "cpu")
     assert rows[5:8][0].flatten().tolist() == [5, 6, 7]
 
 
 def test_wild_values_are_clipped():
     X = np.array([[1e300, -1e300, 1.0]])
-    x, _ = Rows(X, np.zeros(3), np.ones(3), (3,), (3,), "cpu")[:1]
+    x, _ = Rows(X, Standardizer(np.zeros(3), np.ones(3)), (3,), (3,), "cpu")[:1]
     assert x.tolist() == [[CLIP, -CLIP, 1.0]]
 
 
@@ -47,8 +48,7 @@ def test_classes_are_seen_in_place_of_rows():
     y = np.array([2, 0, 1, 0])
     rows = Rows(
         np.eye(4),
-        np.zeros(4),
-        np.ones(4),
+        Standardizer(np.zeros(4), np.ones(4)),
         (1, 2, 2),
         (1, 2, 2),
         "cpu",
@@ -87,7 +87,7 @@ class Watched(np.ndarray):
 def test_an_epoch_deals_out_every_row_once(n, batch_size):
     X = np.arange(float(n))[:, None].view(Watched)
     Watched.largest = 0
-    rows = Rows(X, [0.0], [n / CLIP], (1,), (1,), "cpu")
+    rows = Rows(X, Standardizer([0.0], [n / CLIP]), (1,), (1,), "cpu")
     batches = RowBatches(rows, batch_size, np.random.default_rng(0).permutation)
     dealt = [x.flatten() * n / CLIP for x, _ in batches]
     sizes = {len(x) for x in dealt}
@@ -122,7 +122,7 @@ def test_areas_are_averaged():
 def test_large_images_come_as_averages(resident):
     X = images().flatten(1).numpy()
     rows = Rows(
-        X, np.ones(288), np.full(288, 2.0), (2, 4, 6), (2, 12, 12), "cpu",
+        X, Standardizer(np.ones(288), np.full(288, 2.0)), (2, 4, 6), (2, 12, 12), "cpu",
         resident=resident,
     )  # fmt: skip
     assert (rows.resident is not None) == resident
@@ -140,7 +140,7 @@ def test_points_are_computed_once(monkeypatch):
             return 2 * x
 
     X = np.arange(300.0).reshape(100, 3) / 100
-    args = (X, np.zeros(3), np.ones(3), (3,), (3,), "cpu")
+    args = (X, Standardizer(np.zeros(3), np.ones(3)), (3,), (3,), "cpu")
     for held, n_rows in [(True, 128), (False, 64)]:
         Space.n_rows = 0
         rows = Rows(*args, space=Space(), hold_points=held)

@@ -14,6 +14,7 @@ from diffrep.core.layers import Linear, draw_weights
 from diffrep.core.loop import Progress
 from diffrep.core.optimizers import AveragedAdamW, AveragedSGD, warmup_cosine
 from diffrep.core.rows import Rows
+from diffrep.core.standardizer import Standardizer
 from diffrep.core.training import (
     BLOCK,
     RepresentationNet,
@@ -108,7 +109,7 @@ class Mean(nn.Module):
 
 def rows(n=50):
     X = np.random.default_rng(0).normal(1.0, 1.0, (n, 2))
-    return Rows(X, np.zeros(2), np.ones(2), (2,), (2,), "cpu")
+    return Rows(X, Standardizer(np.zeros(2), np.ones(2)), (2,), (2,), "cpu")
 
 
 def untrained(module=Mean, callbacks=None, epochs=20, lr=0.05, **options):

