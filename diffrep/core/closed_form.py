@@ -203,8 +203,9 @@ class ViewedRows:
         X, changes = self.X, self.changes
         mean, principal = X.mean(0), None
         X = X - mean
+        n_sought = min(N_SOUGHT, len(X))  # so many directions hold all rows
         if X.shape[1] > N_SOUGHT:
-            _, _, principal = principal_components(X, N_SOUGHT, n_iter=2)
+            _, _, principal = principal_components(X, n_sought, n_iter=2)
             X, changes = X @ principal, changes @ principal
         total = X.T @ X / len(X)
         within = changes.T @ changes / len(changes)
