@@ -42,9 +42,9 @@ steps = make_pipeline(columns, rep).fit(X)
 codes, codes_test = steps.transform(X), steps.transform(X_test)
 
 # %%
-# A map of cars: ones that are alike lie together, and how far they go falls along the
-# first component. Two numbers tell the mileage of cars that were not in `fit` as well
-# as all the columns do, though they were made without it.
+# A map of cars: cars of one origin and size lie together, and those that need most are
+# at the lower left. Two numbers tell most of the mileage of cars that were not in
+# `fit`, though they were made without it; all columns tell more.
 neighbors = KNeighborsRegressor(10).fit(codes, y)
 print(f"R² of ten neighbours, two numbers: {neighbors.score(codes_test, y_test):.2f}")
 everything = make_pipeline(columns, KNeighborsRegressor(10)).fit(X, y)
