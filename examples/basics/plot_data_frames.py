@@ -28,9 +28,9 @@ except ValueError as error:
     print(error)
 
 # %%
-# With names on both sides one line correlates codes with what went in. A component goes
-# with a group of columns that vary together in wine: number 2 with phenols and dilution,
-# number 3 with colour, number 5 with alcohol and proline.
+# With names on both sides one line correlates codes with what went in. A component
+# goes with a group of columns that vary together in wine: number 2 with phenols and
+# dilution, number 3 with colour, number 5 with alcohol and proline.
 both = pd.concat([X, codes], axis=1).corr()
 correlation = both.loc[X.columns, codes.columns]
 fig, ax = plt.subplots(figsize=(6, 5), layout="constrained")
