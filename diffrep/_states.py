@@ -27,7 +27,6 @@ __all__ = [
     "check_classes",
     "check_numbers",
     "get_net_state",
-    "get_standardizer",
     "made_standardizer",
     "set_features",
     "set_net_state",
@@ -78,7 +77,7 @@ class RepresentationStateMixin(SaveMixin):
         return {
             "n_features_in_": self.n_features_in_,
             "feature_names_in_": getattr(self, "feature_names_in_", None),
-            "standardizer": get_standardizer(self.standardizer_),
+            "standardizer": dict(vars(self.standardizer_)),
             "t_grid_": self.t_grid_,
             "classes_": self.classes_ if self._labels else None,
             "time_sampling": sampling,  # None is that of the parameter
@@ -181,11 +180,6 @@ def check_numbers(name, value, shape, dtype=np.float64):
     within = np.abs(value) <= np.finfo(np.float32).max  # which NaN is not, either
     expect(within.all(), f"{name} must be finite, within float32")
     return value
-
-
-def get_standardizer(standardizer):
-    """Return a standardizer's arrays by name."""
-    return dict(vars(standardizer))
 
 
 def made_standardizer(state, n_features):

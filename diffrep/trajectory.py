@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from diffrep._base_classifier import BaseCodeClassifier
 from diffrep._files import expect
 from diffrep._parts import view_function
-from diffrep._states import check_numbers, get_standardizer, made_standardizer
+from diffrep._states import check_numbers, made_standardizer
 from diffrep._validation import (
     HasMethods,
     Interval,
@@ -305,9 +305,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
     def _get_state(self):
         attention = getattr(self, "attention_", None)
         own = {
-            "standardizer": None
-            if self.fine_tune
-            else get_standardizer(self._scaling[0]),
+            "standardizer": None if self.fine_tune else dict(vars(self._scaling[0])),
             "attention_": None if attention is None else attention.to_numpy(),
         }
         return super()._get_state() | own

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import ViewedRows, kmeans_filters
+from diffrep.core.closed_form import FAINT, ViewedRows, kmeans_filters
 from diffrep.core.layers import Conv2d, Linear, default_width, set_components
 
 __all__ = ["FilterBank", "ImageBank", "RowBank", "bank_of"]
@@ -36,10 +36,8 @@ N_JOINED = 3
 #: the random ones.
 COLUMNS_SHARE = 4.0
 
-#: Added to the variances of columns that are joined, relative to their mean, and
-#: absolutely, for columns that do not vary.
+#: Added to the variances of columns that are joined, relative to their mean.
 JOINED_VARIANCE = 0.1
-FAINT = 1e-4
 
 
 class FilterBank(nn.Module):

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 __all__ = [
+    "FAINT",
     "ViewedRows",
     "eigh",
     "equal_variances",

@@ -56,7 +56,7 @@ class Standardizer:
 
     def inverse(self, Z):
         """Return rows in units of the data; what overflows becomes infinite."""
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore"):  # who asks for rows checks them
             X = Z * self.scale + self.mean
             if len(self.skewed):
                 sines = np.sinh(X[:, self.skewed])
