@@ -161,7 +161,7 @@ def refused_plainly(remedies=None):
         What to do, by a phrase of the message.
     """
     try:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # what is odd is refused, not warned of
             yield
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
