@@ -34,7 +34,7 @@ N_JOINED = 3
 
 #: Total variance of the columns among the features of a row, relative to that of
 #: the random ones.
-COLUMNS_SHARE = 4.0
+COLUMNS_SHARE = 8.0
 
 #: Added to the variances of columns that are joined, relative to their mean.
 JOINED_VARIANCE = 0.1

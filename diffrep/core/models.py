@@ -70,7 +70,10 @@ class EncoderModel(nn.Module):
         self.times = times
         self.augment = augment
         self.n_columns = n_columns or n_components
-        self.readout = Readout(n_components, self.n_columns)
+        # The second fit helps codes of images where labels are few; on tables it
+        # takes from what a classifier on many labels needs.
+        n_fits = 2 if len(self.data_shape) == 3 else 1
+        self.readout = Readout(n_components, self.n_columns, n_fits)
 
     def initialize(self, rows: ViewedRows) -> None:
         """Fit what is fixed before training to rows."""

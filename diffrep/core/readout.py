@@ -24,10 +24,6 @@ __all__ = ["NOISE_RATIOS", "Readout"]
 #: Noise-to-signal ratios whose maps are fitted; t = 1 is one more.
 NOISE_RATIOS = (0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 10.0)
 
-#: Stable components are fitted to codes, then to the components that were found:
-#: the second time faint ones get smaller still, which helps where labels are few.
-N_FITS = 2
-
 #: Added to the variances of what views change and what noisy rows tell, relative
 #: to the mean variance of the codes.
 RIDGE = 1.0
@@ -55,6 +51,9 @@ class Readout(nn.Module):
         Length of the codes as trained.
     n_columns : int
         Columns that are given out per time, at most `width`.
+    n_fits : int
+        Stable components are fitted to codes, then to the components that were
+        found, so many times in all. Each makes faint ones smaller still.
 
     Attributes
     ----------
@@ -75,8 +74,9 @@ class Readout(nn.Module):
     cosines: Tensor
     told: Tensor
 
-    def __init__(self, width: int, n_columns: int):
+    def __init__(self, width: int, n_columns: int, n_fits: int):
         super().__init__()
+        self.n_fits = n_fits
         n = len(NOISE_RATIOS) + 1
         self.register_buffer("times", torch.linspace(1 / n, 1, n))
         self.register_buffer("means", torch.zeros(n, width))
@@ -157,7 +157,7 @@ class Readout(nn.Module):
         if as_trained:
             mean = torch.zeros_like(mean)
         else:
-            mean, map_ = _stable_map(codes, self.maps.shape[2])
+            mean, map_ = self._stable_map(codes)
             self.maps[-1] = map_
         self.means.copy_(mean.expand_as(self.means))
         self.maps.copy_(self.maps[-1].expand_as(self.maps))
@@ -189,33 +189,32 @@ class Readout(nn.Module):
         sizes = torch.stack([c.X.var(0, correction=0).mean() for c in codes])
         scales = (sizes.mean() / sizes.clamp(min=1e-12)).sqrt().clamp(max=LARGEST_SCALE)
         for i in reversed(range(len(codes))):
-            mean, maps = _stable_map(codes[i], self.maps.shape[2])
+            mean, maps = self._stable_map(codes[i])
             if i < len(codes) - 1:
                 z, after = (c.X - c.X.mean(0) for c in codes[i : i + 2])
                 likeness = (z @ maps).T @ (after @ self.maps[i + 1])
                 maps = _turned(maps, z.T @ z / len(z), likeness)
             self.means[i], self.maps[i] = mean, maps * scales[i]
 
+    def _stable_map(self, codes: ViewedRows) -> tuple[Tensor, Tensor]:
+        """Mean and map to what views leave alone, in columns of one variance.
 
-def _stable_map(codes: ViewedRows, n_columns: int) -> tuple[Tensor, Tensor]:
-    """Mean and map to what views leave alone, in columns of one variance.
-
-    The mean variance of the codes stays what training made it, so that a dead
-    code can be told from a live one. Without views codes are rotated only.
-    """
-    width = codes.X.shape[1]
-    if codes.views:
-        mean, size = codes.X.mean(0), codes.X.var(0, correction=0).mean().sqrt()
-        maps = torch.eye(width).to(codes.X) / size.clamp(min=1e-6)
-        for _ in range(N_FITS):
-            found = codes.through(lambda x, maps=maps: (x - mean) @ maps)
-            maps = maps @ found.stable_components(width)[1]
-        maps = maps * size
-    else:
-        mean, _, maps = principal_components(codes.X, width)
-    maps = maps[:, :n_columns]
-    variances = ((codes.X - mean) @ maps).var(0, correction=0)
-    return mean, maps @ equal_variances(torch.diag(variances))
+        The mean variance of the codes stays what training made it, so that a dead
+        code can be told from a live one. Without views codes are rotated only.
+        """
+        width = codes.X.shape[1]
+        if codes.views:
+            mean, size = codes.X.mean(0), codes.X.var(0, correction=0).mean().sqrt()
+            maps = torch.eye(width).to(codes.X) / size.clamp(min=1e-6)
+            for _ in range(self.n_fits):
+                found = codes.through(lambda x, maps=maps: (x - mean) @ maps)
+                maps = maps @ found.stable_components(width)[1]
+            maps = maps * size
+        else:
+            mean, _, maps = principal_components(codes.X, width)
+        maps = maps[:, : self.maps.shape[2]]
+        variances = ((codes.X - mean) @ maps).var(0, correction=0)
+        return mean, maps @ equal_variances(torch.diag(variances))
 
 
 def _told_covariance(z: Tensor, noisy: Tensor) -> Tensor:

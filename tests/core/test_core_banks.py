@@ -49,11 +49,11 @@ def test_sums_have_unit_variance_in_correlated_columns():
 
 
 @pytest.mark.parametrize("n_features", [1, 6, 200])
-def test_columns_weigh_four_times_the_random_features(n_features):
+def test_columns_weigh_eight_times_the_random_features(n_features):
     _, features = fitted(normal(3000, n_features))
     columns, random = features[:, :n_features], features[:, n_features:]
     share = columns.var(0).sum() / random.var(0).sum()
-    assert share == pytest.approx(4, rel=1e-3)
+    assert share == pytest.approx(8, rel=1e-3)
 
 
 def test_constant_columns_do_no_harm():
