@@ -54,7 +54,7 @@ def model_files(folder):
         DiffusionRepresentation(
             2, t_grid=2, sde=VP(0.2), image_shape=(1, 2, 2), **quick
         ).fit(X),
-        AutoencoderRepresentation(2, encoder="class", **quick).fit(X, LABELS),
+        AutoencoderRepresentation(2, **quick).fit(X),
         TrajectoryClassifier(rep, head="concat", **quick).fit(X, LABELS),
     ]
     path, found = Path(folder) / "model", []
@@ -182,9 +182,6 @@ def outcome(data, path):
     with np.errstate(all="ignore"):
         if isinstance(estimator, TrajectoryClassifier):
             found, n_columns = estimator.predict_proba(rows), len(estimator.classes_)
-        elif estimator._labels:
-            codes = estimator.class_codes_
-            found, n_columns = codes[:, 0][[0] * 5], codes.shape[2]
         else:
             found = estimator.transform(rows)
             n_columns = len(estimator.get_feature_names_out())

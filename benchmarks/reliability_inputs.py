@@ -59,7 +59,6 @@ ESTIMATORS = {
     "DRL, a code of t": DiffusionRepresentation(**QUICK, t_grid=2, code_dropout=0.1),
     "DRL, noise in the data": DiffusionRepresentation(**QUICK, noise_space="data"),
     "DRL, images": DiffusionRepresentation(**QUICK, image_shape=(1, 2, 2)),
-    "DRL, classes": DiffusionRepresentation(**QUICK, encoder="class"),
     "VDRL": VariationalDiffusionRepresentation(**QUICK),
     "autoencoder": AutoencoderRepresentation(**QUICK, early_stopping=True),
     "VAE": VariationalAutoencoderRepresentation(**QUICK),
@@ -417,8 +416,6 @@ def digest(estimator):
     """Return what a fitted estimator says of rows, as bytes."""
     if is_classifier(estimator):
         return estimator.predict_proba(X).tobytes()
-    if estimator._labels:
-        return estimator.class_codes_.tobytes()
     return estimator.transform(X).tobytes()
 
 
@@ -494,8 +491,6 @@ def _is_right(estimator):
     some = np.resize(X, (5, estimator.n_features_in_))
     if is_classifier(estimator):
         found = estimator.predict_proba(some)
-    elif estimator._labels:
-        found = estimator.class_codes_
     else:
         found = estimator.transform(some)
     return bool(np.isfinite(found).all())

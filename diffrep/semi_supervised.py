@@ -11,7 +11,6 @@ from sklearn.preprocessing import LabelEncoder
 from tqdm.auto import tqdm
 
 from diffrep._base_classifier import BaseCodeClassifier
-from diffrep._files import expect
 from diffrep._graph import (
     PROPAGATIONS,
     aligned,
@@ -19,8 +18,8 @@ from diffrep._graph import (
     neighbor_graph,
     propagated,
 )
+from diffrep._model_file import check_numbers, expect
 from diffrep._parts import view_function
-from diffrep._states import check_numbers
 from diffrep._validation import (
     HasMethods,
     Interval,

@@ -15,9 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffrep._base_classifier import BaseCodeClassifier
-from diffrep._files import expect
+from diffrep._model_file import check_numbers, expect, made_standardizer
 from diffrep._parts import view_function
-from diffrep._states import check_numbers, made_standardizer
 from diffrep._validation import (
     HasMethods,
     Interval,

@@ -219,30 +219,10 @@ def test_cross_entropy_of_bits_nears_their_entropy():
     assert alive.score(X) > -0.1 * entropy
 
 
-@AUTOENCODERS
-def test_codes_of_classes_reconstruct_their_means(estimator):
-    draws = np.random.default_rng(0)
-    y = np.arange(600) % 3
-    X = draws.normal(size=(600, 6)) + 3 * draws.normal(size=(3, 6))[y]
-    labels = np.array(["red", "green", "blue"])[y]
-    rep = estimator(2, encoder="class", random_state=0, max_epochs=100).fit(X, labels)
-    rows = StandardScaler().fit_transform(X)
-    within = np.mean([rows[y == k].var(axis=0) for k in range(3)])
-    assert rep.score(X, labels) == pytest.approx(-within, abs=0.03)
-    assert rep.score(X, np.roll(labels, 1)) < rep.score(X, labels) - 0.3
-    assert rep.class_codes_.shape == (3, 1, 2)
-    with pytest.raises(ValueError, match="class_codes_"):
-        rep.transform(X)
-    with pytest.raises(ValueError, match="pass y"):
-        rep.score(X)
-
-
 def test_contrast_needs_views_and_other_rows(table):
-    X, y = table
+    X, _ = table
     with pytest.raises(ValueError, match=r"'augment' parameter of SimCLR.*Got None"):
         SimCLRRepresentation(augment=None).fit(X)
-    with pytest.raises(ValueError, match=r"'encoder' parameter of SimCLR.*Got 'class'"):
-        SimCLRRepresentation(encoder="class").fit(X, y)
     with pytest.raises(ValueError, match=r"'batch_size' parameter of SimCLR.*Got 1"):
         SimCLRRepresentation(batch_size=1).fit(X)
 
@@ -291,7 +271,6 @@ def test_random_encoder_is_where_others_start_at_random(table):
     np.testing.assert_allclose(codes, before.fit(X).transform(X), atol=1e-5)
     start = weights(rep)
     assert same(start, weights(clone(rep).fit(X, y)))
-    assert same(start, weights(rep.partial_fit(X)))
     np.testing.assert_array_equal(rep.transform(X), codes)
     assert len(rep.history_) == 0
 

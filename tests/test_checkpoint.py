@@ -297,14 +297,12 @@ def test_another_fit_has_another_folder(tmp_path):
     others = [
         clone(rep).set_params(lr=1e-4),
         clone(rep).set_params(random_state=1),
-        clone(rep).set_params(encoder="class"),
     ]
     y = np.arange(80) % 2
     for other in others:
         assert steps(lambda other=other: other.fit(X, y)) == N_STEPS
-    assert steps(lambda: others[-1].fit(X, 1 - y)) == N_STEPS
     assert steps(lambda: clone(rep).fit(X + 1e-12)) == N_STEPS
-    assert len(list(tmp_path.iterdir())) == 6
+    assert len(list(tmp_path.iterdir())) == 4
     # These change nothing.
     same = clone(rep).set_params(verbose=1, random_state=np.random.RandomState(0))
     assert steps(lambda: same.set_params(verbose=0, random_state=0).fit(X, y)) == 0

@@ -103,7 +103,6 @@ REPRESENTATIONS = {
         random_state=0,
     ),
     "bf16": DiffusionRepresentation(2, precision="bf16", time_sampling=0.5, **QUICK),
-    "classes": DiffusionRepresentation(2, encoder="class", **QUICK),
     "vdrl": VariationalDiffusionRepresentation(2, sde="vp", **QUICK),
     "autoencoder": AutoencoderRepresentation(2, reconstruction_loss="bce", **QUICK),
     "vae": VariationalAutoencoderRepresentation(2, t_grid=2, **QUICK),
@@ -161,10 +160,6 @@ def test_what_is_saved_comes_back(name, path):
     names = loaded.get_feature_names_out(list("abcdef"))
     np.testing.assert_array_equal(names, rep.get_feature_names_out())
     frame = pd.DataFrame(X, columns=list("abcdef"))
-    if name == "classes":
-        np.testing.assert_array_equal(loaded.classes_, rep.classes_)
-        np.testing.assert_array_equal(loaded.class_codes_, rep.class_codes_)
-        return
     codes = rep.transform(frame)
     np.testing.assert_array_equal(loaded.transform(frame), codes)
     if name != "random":
@@ -308,10 +303,12 @@ def test_what_cannot_be_saved(path):
         DenoiserFeatures().save(path)
     with pytest.raises(TypeError, match=r"Mine is a class of your own.*Pickle"):
         Mine(4, **QUICK).fit(X).save(path)
-    days = np.arange(40).astype("datetime64[D]")
-    rep = AutoencoderRepresentation(2, encoder="class", **QUICK).fit(X, days)
+    days = np.repeat(np.arange(2).astype("datetime64[D]"), 20)
+    classifier = TrajectoryClassifier(
+        DiffusionRepresentation(2, t_grid=2, **QUICK), max_epochs=1
+    )
     with pytest.raises(TypeError, match="classes_, an array of datetime64"):
-        rep.save(path)
+        classifier.fit(X, days).save(path)
 
 
 def test_a_file_is_whole_or_not_there(small, saved, path, tmp_path, monkeypatch):
@@ -380,7 +377,6 @@ WRONG = HUGE | {
     "seed": ({"state__net__dict__seed": -1}, "seed"),
     "schedule": ({"state__net__dict__schedule": [1]}, "schedule"),
     "epochs": ({"state__net__dict__epochs": [{"dict": {"a": []}}]}, "epochs"),
-    "classes": ({"state__classes_": {"texts": ["a"], "object": False}}, "classes_ are"),
     "parameter": ({"parameters__eval": 1}, "parameters of DenoiserFeatures are"),
     "folder": ({"parameters__checkpoint": "/tmp"}, "parameters of DenoiserFeatures"),
     "folder then": ({"built__checkpoint": "/tmp"}, "built must be of the parameters"),

@@ -224,17 +224,6 @@ def test_the_prior_of_a_variational_code_is_standard_normal(images):
     np.testing.assert_allclose(np.cov((z @ seen).T), np.eye(8), atol=0.08)
 
 
-def test_labels_are_sampled_from_their_codes(images):
-    X, _, y, _ = images
-    rep = DiffusionRepresentation(
-        8, encoder="class", noise_space="data", max_epochs=80, **IMAGES
-    ).fit(X, y)
-    codes = np.repeat(rep.class_codes_.reshape(10, -1), 20, axis=0)
-    judge = KNeighborsClassifier(5).fit(X, y)
-    drawn = rep.sample(codes, random_state=0)
-    assert judge.score(drawn, np.repeat(rep.classes_, 20)) > 0.85
-
-
 def test_progress_is_shown_on_request(table, capsys):
     X, _ = table
     rep = small().fit(X)

@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import silhouette_score
 from sklearn.preprocessing import FunctionTransformer
 
-from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep import DiffusionRepresentation
 from diffrep.evaluation import class_silhouette, information_profile, sample_diversity
 from diffrep.exceptions import CodeCollapseWarning
 
@@ -171,9 +171,3 @@ def test_mixtures_and_reconstruction_join_the_training(digits):
         mixed.history_["train_denoising"].iloc[-1]
         > plain.history_["train_denoising"].iloc[-1]
     )
-
-
-def test_labels_cannot_be_mixed(table):
-    rep = VariationalDiffusionRepresentation(2, encoder="class", mixup=True)
-    with pytest.raises(ValueError, match="mixup=True mixes rows"):
-        rep.fit(*table)

@@ -137,15 +137,6 @@ def test_columns_that_are_fewer_than_the_code_are_undone_by_least_squares(digits
     assert (lengths[0] <= 1.001 * lengths[1]).all()
 
 
-def test_codes_of_classes_are_the_same_at_all_times(digits):
-    rep = DiffusionRepresentation(encoder="class", t_grid=3, **IMAGES).fit(*digits)
-    x = torch.arange(len(rep.classes_))
-    with torch.inference_mode():
-        codes = rep.net_.module_.encoder(x)[:, None]
-        expected = rep.net_.module_.readout(codes, torch.ones(1))
-    np.testing.assert_allclose(rep.class_codes_, expected.expand(-1, 3, -1), atol=1e-5)
-
-
 def test_at_the_last_time_codes_are_the_static_ones(estimator, digits):
     # Proposition 2.1 of Mittal et al. (2023): x_1 tells nothing of x_0.
     X = digits[0][:300]

@@ -190,7 +190,7 @@ class DenoiserModel(DiffusionModel):
         z = self.null_code.expand(x0.shape[0], -1)
         return self.score_network.states(shown, t, z)[self.layer]
 
-    def check_shapes(self, x0, seen):
-        t = torch.full((len(x0),), 0.5, device=x0.device)
-        found = self.outputs(seen, t)
+    def check_shapes(self, x):
+        t = torch.full((len(x),), 0.5, device=x.device)
+        found = self.outputs(x, t)
         expect_shape("score_network", self.score_network, found, 2, self.n_components)

@@ -36,12 +36,10 @@ from diffrep.core.layers import (
 
 __all__ = [
     "BACKBONES",
-    "ClassBackbone",
     "ConvBackbone",
     "Encoder",
     "MLPBackbone",
     "WideResNetBackbone",
-    "class_encoder",
 ]
 
 CONDITION_WIDTH = 64
@@ -216,33 +214,6 @@ class WideResNetBackbone(nn.Module):
     def initialize(self, rows: ViewedRows) -> ViewedRows:
         """Return the first stage without a condition: nothing is fitted."""
         return rows.through(lambda x: next(self._stages(x)))
-
-
-class ClassBackbone(nn.Module):
-    """Classes instead of rows: conditional score matching on labels.
-
-    Mittal et al. (2023), the objective CSM.
-    """
-
-    def __init__(self, n_classes, condition_width=0):
-        super().__init__()
-        self.n_classes = n_classes
-        self.modulation = Modulation(condition_width, n_classes)
-        self.stage_widths = [n_classes]
-
-    def forward(self, y: Tensor, condition: Tensor | None = None) -> list[Tensor]:
-        h = F.one_hot(y, self.n_classes).float()
-        return [self.modulation(h, condition)]
-
-    def initialize(self, rows: ViewedRows) -> ViewedRows:
-        """Return the only stage: t starts without effect."""
-        self.modulation.mute()
-        return rows.through(lambda y: F.one_hot(y, self.n_classes).float())
-
-
-def class_encoder(n_classes, span, data_shape, n_outputs, time_conditioned):
-    """Return an encoder of class numbers ``(n,)`` in place of rows."""
-    return Encoder(ClassBackbone, span, n_classes, n_outputs, time_conditioned)
 
 
 #: Names of backbones that the estimators accept.

@@ -42,7 +42,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if len(weight) >= N_NARROW or x.ndim != 2:
         return F.linear(x, weight, bias)
-    y = (weight @ x.T).T
+    y = (weight.contiguous() @ x.T).T
     return y if bias is None else y + bias
 
 

@@ -114,7 +114,7 @@ class EncoderModel(nn.Module):
         Parameters
         ----------
         rows : ViewedRows
-            Of standardised data, or classes.
+            Of standardised data.
         as_trained : bool
             Whether codes are read as they are: static ones at t = 1, others always.
         """
@@ -125,18 +125,17 @@ class EncoderModel(nn.Module):
         last = torch.ones((), device=rows.X.device)
         if not self.time_conditioned:
             codes = rows.through(lambda x: code(x, last))
-            noisy: list[Tensor] = []
-            if rows.X.is_floating_point():  # there are no noisy classes
-                ratios = rows.X.new_tensor(NOISE_RATIOS)
-                lowest, highest = self.times.ratio_range(ratios)
-                ratios = ratios.clamp(lowest, 0.9 * highest)
-                self.readout.times[:-1] = self.times.sde.time_at(ratios)
-                noise = torch.randn(
-                    rows.X.shape, generator=rows.generator, device=rows.X.device
-                )
-                for ratio in ratios:
-                    x = (rows.X + ratio * noise) / (1 + ratio**2).sqrt()
-                    noisy.append(in_blocks(lambda x: code(x, last), x))
+            ratios = rows.X.new_tensor(NOISE_RATIOS)
+            lowest, highest = self.times.ratio_range(ratios)
+            ratios = ratios.clamp(lowest, 0.9 * highest)
+            self.readout.times[:-1] = self.times.sde.time_at(ratios)
+            noise = torch.randn(
+                rows.X.shape, generator=rows.generator, device=rows.X.device
+            )
+            noisy = []
+            for ratio in ratios:
+                x = (rows.X + ratio * noise) / (1 + ratio**2).sqrt()
+                noisy.append(in_blocks(lambda x: code(x, last), x))
             self.readout.fit_static(codes, noisy, as_trained)
         elif not as_trained:
             n = len(self.readout.times)
@@ -144,11 +143,11 @@ class EncoderModel(nn.Module):
             curves = [rows.through(lambda x, t=t: code(x, t)) for t in times]
             self.readout.fit_curves(times, curves)
 
-    def check_shapes(self, x0: Tensor, seen: Tensor) -> None:
+    def check_shapes(self, x: Tensor) -> None:
         """Raise ValueError if a network gives another shape than it was asked for."""
-        t = torch.full((len(x0),), 0.5, device=x0.device)
+        t = torch.full((len(x),), 0.5, device=x.device)
         n_outputs = self.outputs_per_component * self.n_components
-        expect_shape("encoder", self.encoder, self.outputs(seen, t), len(x0), n_outputs)
+        expect_shape("encoder", self.encoder, self.outputs(x, t), len(x), n_outputs)
 
 
 class DiffusionModel(EncoderModel):
@@ -221,7 +220,7 @@ class DiffusionModel(EncoderModel):
         x0 : Tensor of shape (n, *space.shape)
             Rows to denoise, as points of the space.
         seen : Tensor of shape (n, ...)
-            What the encoder sees a view of: the rows, or their classes.
+            The rows, of which the encoder sees a view.
         generator : torch.Generator
             Source of times, noise, views and dropped codes.
         """
@@ -248,10 +247,20 @@ class DiffusionModel(EncoderModel):
     def denoising_error(self, x0: Tensor, eps: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """Per row, the squared error of F on its target; shape ``(n,)``."""
         alpha, sigma = self.alpha_sigma(t, x0)
-        x_t = alpha * x0 + sigma * eps
+        x_t = self.perturbed(x0, t, eps)
         shown = self.preconditioning.network_input(x_t, alpha, sigma)
         target = self.preconditioning.target(x0, eps, alpha, sigma)
         return squared_error(self.score_network(shown, t, z), target)
+
+    def perturbed(self, x0: Tensor, t: Tensor, eps: Tensor) -> Tensor:
+        """Noisy points ``x_t = alpha x0 + sigma eps``."""
+        alpha, sigma = self.alpha_sigma(t, x0)
+        return alpha * x0 + sigma * eps
+
+    def noise_in(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
+        """Estimate of eps from `x_t`."""
+        alpha, sigma = self.alpha_sigma(t, x_t)
+        return (x_t - alpha * self.denoised(x_t, t, z)) / sigma
 
     def denoised(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """Estimate of x0 from `x_t`, both of them points of the space."""
@@ -293,9 +302,9 @@ class DiffusionModel(EncoderModel):
         shape = (-1, *[1] * (like.ndim - 1))
         return self.sde.alpha(t).view(shape), self.sde.sigma(t).view(shape)
 
-    def check_shapes(self, x0: Tensor, seen: Tensor) -> None:
-        super().check_shapes(x0, seen)
-        x0 = self.space(x0)
+    def check_shapes(self, x: Tensor) -> None:
+        super().check_shapes(x)
+        x0 = self.space(x)
         t = torch.full((len(x0),), 0.5, device=x0.device)
         z = x0.new_zeros(len(x0), self.n_components)
         F = self.score_network(x0, t, z)

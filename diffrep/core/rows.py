@@ -64,7 +64,7 @@ class Rows(Dataset):
     device : torch.device
         Where batches go.
     y : ndarray of shape (n,), optional
-        Class numbers, for an encoder that sees classes in place of rows.
+        Class numbers, for a net that learns them.
     index : ndarray of int, optional
         Rows of `X` to use, all by default.
     resident : bool
@@ -111,18 +111,18 @@ class Rows(Dataset):
 
         Returns
         -------
-        x0, seen : Tensor
-            The rows, or their points, and what an encoder sees: the classes if
-            there are any, else the rows.
+        x0, y : Tensor
+            The rows, or their points, and the classes if there are any, else the
+            rows.
         """
-        x = seen = self._rows(chosen)
+        x = y = self._rows(chosen)
         if self.y is not None:
-            seen = torch.from_numpy(self.y[self._numbers(chosen)]).to(self.device)
+            y = torch.from_numpy(self.y[self._numbers(chosen)]).to(self.device)
         if self.space is None:
-            return x, seen
+            return x, y
         if self._all_points is None:
-            return self._points(x), seen
-        return _chosen(self._all_points, chosen), seen
+            return self._points(x), y
+        return _chosen(self._all_points, chosen), y
 
     def _rows(self, chosen):
         if self.resident is None:

@@ -12,7 +12,6 @@ from diffrep.core.encoders import (
     Encoder,
     MLPBackbone,
     WideResNetBackbone,
-    class_encoder,
 )
 from diffrep.core.layers import (
     Conv2d,
@@ -145,16 +144,8 @@ def test_images_of_odd_sides(shape, score_network):
     encoder = partial(Encoder, ConvBackbone, SPAN)
     model = make(encoder=encoder, score_network=score_network, shape=shape)
     x = torch.randn(2, *shape, generator=rng(1))
-    model.check_shapes(x, x)
+    model.check_shapes(x)
     assert torch.isfinite(model(x, x, rng())["denoising"])
-
-
-def test_class_encoder_codes_classes():
-    model = make(encoder=partial(class_encoder, 3, SPAN), time_conditioned=False)
-    y = torch.tensor([2, 0, 2])
-    codes = model.curve(y, torch.tensor([0.0]))[:, 0]
-    assert torch.equal(codes[0], codes[2])
-    assert not torch.equal(codes[0], codes[1])
 
 
 def test_start_is_drawn_from_the_generator_alone():
@@ -203,7 +194,7 @@ def test_wrong_output_is_named(name):
     model = make(**{name: Narrow})
     x = torch.zeros(2, *IMAGE)
     with pytest.raises(ValueError, match=rf"{name} Narrow.*\(2, 2\).*expected \(2, "):
-        model.check_shapes(x, x)
+        model.check_shapes(x)
 
 
 def test_kl_is_per_coordinate_of_the_space_as_the_error_is():

@@ -44,7 +44,7 @@ def test_wild_values_are_clipped():
     assert x.tolist() == [[CLIP, -CLIP, 1.0]]
 
 
-def test_classes_are_seen_in_place_of_rows():
+def test_classes_are_given_out_beside_the_rows():
     y = np.array([2, 0, 1, 0])
     rows = Rows(
         np.eye(4),
@@ -55,9 +55,9 @@ def test_classes_are_seen_in_place_of_rows():
         y,
         np.array([3, 2]),
     )
-    x, seen = rows[:]
+    x, classes = rows[:]
     assert len(rows) == 2
-    assert seen.tolist() == [0, 1]
+    assert classes.tolist() == [0, 1]
     assert x.shape == (2, 1, 2, 2)
     assert x.flatten(1).argmax(1).tolist() == [3, 2]
 

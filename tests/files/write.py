@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from diffrep import VP, DiffusionRepresentation
-from diffrep._files import FORMAT
+from diffrep._model_file import FORMAT
 from diffrep.baselines import DenoiserFeatures, VariationalAutoencoderRepresentation
 
 FOLDER = Path(__file__).parent
