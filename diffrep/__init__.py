@@ -20,6 +20,8 @@
     the torch inside
 """
 
+import importlib
+
 from diffrep._load import load
 from diffrep._version import __version__
 from diffrep.core.distributed import data_parallel
@@ -29,6 +31,11 @@ from diffrep.diffusion import (
     DiffusionRepresentation,
     VariationalDiffusionRepresentation,
 )
+
+_MODULES = {
+    *("baselines", "core", "datasets", "diffusion", "display", "evaluation"),
+    *("exceptions", "semi_supervised", "trajectory"),
+}
 
 __all__ = [
     "PAPER_SETTING",
@@ -42,3 +49,13 @@ __all__ = [
     "data_parallel",
     "load",
 ]
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return importlib.import_module(f"diffrep.{name}")
+    raise AttributeError(f"module 'diffrep' has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted({*globals(), *_MODULES})

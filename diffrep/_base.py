@@ -52,20 +52,29 @@ from diffrep._validation import (
     check_feature_names_in,
     check_rows,
     check_times,
+    copied,
     draw_seed,
     fit_context,
     fit_standardizer,
+    is_empty,
+    is_same,
     restored_on_error,
 )
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.closed_form import ViewedRows
-from diffrep.core.device import Stream, choose_device, generator, seed_for
+from diffrep.core.device import (
+    Stream,
+    choose_device,
+    generator,
+    in_usual_state,
+    seed_for,
+)
 from diffrep.core.encoders import BACKBONES
 from diffrep.core.export import CodeGraph, export_onnx
 from diffrep.core.loop import Progress
 from diffrep.core.rows import MAX_VALUES, Rows, blocks, hold_out
 from diffrep.core.spaces import DataSpace
-from diffrep.core.training import RepresentationNet
+from diffrep.core.training import RepresentationNet, copied_net
 from diffrep.exceptions import DivergenceError
 
 __all__ = ["BaseRepresentation", "TrainedRepresentation", "check_is_trained"]
@@ -90,6 +99,19 @@ N_CHECKED_ROWS = 256
 
 #: Codes are trained at least this wide where a part of them is read at each time.
 LEAST_WIDTH = 128
+
+
+#: Parameters that may change between two fits of a net that is trained on, and what
+#: they are in its model.
+CHANGEABLE = {
+    *("max_epochs", "batch_size", "lr", "early_stopping", "validation_fraction"),
+    *("n_iter_no_change", "warm_start", "callbacks", "checkpoint", "precision"),
+    *("verbose", "random_state", "time_sampling", "loss_weighting", "augment"),
+    *("l1_weight", "kl_weight", "code_dropout", "mixup", "temperature"),
+}
+CHANGEABLE_PARTS = {
+    *("times", "augment", "penalty_weight", "code_dropout", "mixup", "temperature"),
+}
 
 
 @dataclass(eq=False, repr=False, match_args=False)
@@ -135,6 +157,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
     def _times(self):
         """Density of the training times, a `TimeSampling`."""
 
+    @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
     @restored_on_error
     def fit(self, X, y=None):
@@ -163,6 +186,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         self._fit_readout(X)
         return self
 
+    @in_usual_state
     def transform(self, X):
         """Codes of rows; time-stacked if `t_grid` was not None.
 
@@ -193,8 +217,12 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
             Of each batch, as `transform` gives them.
         """
         for X in batches:
-            yield self.transform(X)
+            if is_empty(X):
+                yield np.empty((0, len(self.get_feature_names_out())), np.float32)
+            else:
+                yield self.transform(X)
 
+    @in_usual_state
     def encode(self, X, t):
         """Codes of rows at any times, also with ``t_grid=None``.
 
@@ -219,6 +247,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         X = check_rows(self, X, reset=False)
         return self._curves(X, check_times(t, self.net_.module_.times.t_min, "t"))
 
+    @in_usual_state
     def to_onnx(self, path):
         """Write the way from rows to codes as a graph in ONNX, to serve without torch.
 
@@ -492,9 +521,34 @@ class TrainedRepresentation(BaseRepresentation):
         **CHECKPOINT_CONSTRAINTS,
     }
 
+    def _take_on(self):
+        """Take the fitted net on, with those parameters changed that can be."""
+        parameters = self.get_params(deep=False)
+        fixed = [
+            name
+            for name, value in parameters.items()
+            if name not in CHANGEABLE and not is_same(value, self._built[name])
+        ]
+        if fixed:
+            changes = ", ".join(
+                f"{name} from {self._built[name]!r} to {parameters[name]!r}"
+                for name in fixed
+            )
+            raise ValueError(
+                "The fitted net is trained on, but was built with other parameters: "
+                f"{changes}. Set them back, or fit anew with warm_start=False."
+            )
+        self._built, self.net_ = parameters, copied_net(self.net_)
+        net = self._net()
+        self.net_.bfloat16, self.net_.fork_rng = net.bfloat16, net.fork_rng
+        for name, value in net.get_params_for("module").items():
+            if name in CHANGEABLE_PARTS:
+                setattr(self.net_.module_, name, value)
+
     def _warn_of_collapse(self, X):
         """Warn if the codes of rows are worth next to nothing, where that is known."""
 
+    @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
     @restored_on_error
     def fit(self, X, y=None):
@@ -528,10 +582,9 @@ class TrainedRepresentation(BaseRepresentation):
         continued = self.warm_start and hasattr(self, "net_")
         X = self._check_fit_data(X, reset=not continued)
         if continued:
-            self.net_ = copy.deepcopy(self.net_)
+            self._take_on()
         else:
             self._build(X)
-        self.net_.module_.times = self._times()
         n_epochs = self._schedule(len(X), self.max_epochs)
         checkpoints = fit_checkpoints(self, X, None, continued)
         self._train(X, n_epochs, self.early_stopping, checkpoints)
@@ -539,6 +592,7 @@ class TrainedRepresentation(BaseRepresentation):
         self._warn_of_collapse(X)
         return self
 
+    @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
     @restored_on_error
     def partial_fit(self, X, y=None):
@@ -562,6 +616,7 @@ class TrainedRepresentation(BaseRepresentation):
         self._train_one_epoch(X)
         return self
 
+    @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
     def fit_batches(self, batches):
         """Train on rows that come in batches, once through, as `partial_fit` does.
@@ -597,8 +652,12 @@ class TrainedRepresentation(BaseRepresentation):
         return self
 
     def _checked_batches(self, batches):
-        for i, X in enumerate(batches):
-            yield check_rows(self, X, reset=i == 0 and not hasattr(self, "net_"))
+        is_first = not hasattr(self, "net_")
+        for X in batches:
+            if is_empty(X):
+                continue
+            yield check_rows(self, X, reset=is_first)
+            is_first = False
 
     def _schedule(self, n_rows, max_epochs):
         """Let the learning rate fall over the epochs to come; return their number."""
@@ -627,7 +686,7 @@ class TrainedRepresentation(BaseRepresentation):
         if self.verbose:
             callbacks.append(("progress", Progress()))
         self.net_.set_params(
-            callbacks=copy.deepcopy(callbacks),
+            callbacks=copied(callbacks),
             max_epochs=n_epochs,
             lr=self.lr,
             batch_size=self.batch_size,
@@ -641,9 +700,10 @@ class TrainedRepresentation(BaseRepresentation):
     @restored_on_error
     def _train_one_epoch(self, X):
         """Build what is not built yet; train on, at a constant learning rate."""
-        if not hasattr(self, "net_"):
+        if hasattr(self, "net_"):
+            self._take_on()
+        else:
             self._build(X)
-        self.net_.module_.times = self._times()
         if self.net_.n_steps_ is not None:
             self.net_.set_schedule(None)
         self._train(X, n_epochs=1)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from abc import ABCMeta
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
 from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
+from numpy.random import RandomState
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
@@ -26,20 +29,37 @@ from diffrep._model_file import (
     set_features,
     set_net_state,
 )
-from diffrep._validation import Interval, StrOptions, check_callbacks, check_rows
+from diffrep._validation import (
+    Interval,
+    StrOptions,
+    check_callbacks,
+    check_rows,
+    copied,
+)
 from diffrep.core.augment import AUGMENTATIONS
-from diffrep.core.device import Stream, seed_for
+from diffrep.core.device import Stream, in_usual_state, seed_for
 from diffrep.core.loop import Progress
 from diffrep.core.rows import Rows
-from diffrep.core.training import SeededNet
 
 __all__ = ["BaseCodeClassifier"]
 
 
+@dataclass(eq=False, repr=False, match_args=False)
 class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of the classifiers that train a head on codes."""
 
-    _parameter_constraints: dict = {
+    representation: Any = None
+    _: KW_ONLY
+    augment: str | Callable | None = "auto"
+    max_epochs: int | str = "auto"
+    batch_size: int = 256
+    lr: float = 3e-3
+    callbacks: list | None = None
+    device: str = "auto"
+    verbose: int = 0
+    random_state: int | RandomState | None = None
+
+    _parameter_constraints: ClassVar[dict] = {
         "representation": [None, BaseRepresentation, FrozenEstimator],
         "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
         "max_epochs": [
@@ -55,34 +75,10 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
     }
 
     #: ``max_epochs="auto"`` trains about so many steps, within these epochs.
-    _n_steps: int
-    _epochs: tuple[int, int]
+    _n_steps: ClassVar[int]
+    _epochs: ClassVar[tuple[int, int]]
 
-    net_: SeededNet
-
-    def __init__(
-        self,
-        representation,
-        *,
-        augment,
-        max_epochs,
-        batch_size,
-        lr,
-        callbacks,
-        device,
-        verbose,
-        random_state,
-    ):
-        self.representation = representation
-        self.augment = augment
-        self.max_epochs = max_epochs
-        self.batch_size = batch_size
-        self.lr = lr
-        self.callbacks = callbacks
-        self.device = device
-        self.verbose = verbose
-        self.random_state = random_state
-
+    @in_usual_state
     def predict_proba(self, X):
         """Probabilities of the classes.
 
@@ -126,7 +122,11 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         return Rows(inputs, standardizer, shape, given, self.net_.device, y, index)
 
     def _fitted(self, X):
-        """Return the representation as it is if it is fitted, else a clone fitted."""
+        """Return the representation as it is if it is fitted, else a clone fitted.
+
+        X is what `fit` was given: names and number of its columns must be those that
+        a fitted representation knows.
+        """
         representation = self.representation
         if isinstance(representation, FrozenEstimator):
             representation = representation.estimator
@@ -134,17 +134,13 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
             check_is_fitted(representation)
         except NotFittedError:
             return clone(representation).fit(X)
-        if representation.n_features_in_ != X.shape[1]:
-            raise ValueError(
-                f"X has {X.shape[1]} features, but the fitted representation was given "
-                f"{representation.n_features_in_}. Pass rows of the same kind, or a "
-                "representation that is not fitted yet."
-            )
+        check_rows(representation, X, reset=False)
         return representation
 
     def _class_numbers(self, y):
         """Set `classes_`; return the numbers of the classes."""
         check_classification_targets(y)
+        y = y.astype(y.dtype.newbyteorder("="))
         encoder = LabelEncoder().fit(y)
         self.classes_ = encoder.classes_
         return encoder.transform(y)
@@ -166,7 +162,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         callbacks = check_callbacks(self.callbacks)
         if self.verbose and n_epochs > 1:  # a bar of one epoch tells nothing
             callbacks.append(("progress", Progress()))
-        self.net_.set_params(callbacks=copy.deepcopy(callbacks), max_epochs=n_epochs)
+        self.net_.set_params(callbacks=copied(callbacks), max_epochs=n_epochs)
         self.net_.initialize_callbacks().partial_fit((rows, None))
         self.net_.module_.eval()
         self._tell_history()

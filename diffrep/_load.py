@@ -12,6 +12,7 @@ from diffrep.baselines import (
     SimCLRRepresentation,
     VariationalAutoencoderRepresentation,
 )
+from diffrep.core.device import in_usual_state
 from diffrep.diffusion import (
     DiffusionRepresentation,
     VariationalDiffusionRepresentation,
@@ -38,6 +39,7 @@ ESTIMATORS = {
 }
 
 
+@in_usual_state
 def load(path, *, device=None, **parameters):
     """Return the estimator of a file that its method `save` wrote.
 
@@ -84,7 +86,7 @@ def load(path, *, device=None, **parameters):
     >>> bool((loaded.transform(X) == rep.transform(X)).all())
     True
     """
-    data = Path(path).read_bytes()
+    data = Path(path).expanduser().read_bytes()
     try:
         return read(data, ESTIMATORS, parameters, device)
     except Exception as error:  # whatever a malformed file makes any part raise

@@ -57,11 +57,14 @@ MAX_SEED = 2**32
 
 SDE_CLASSES = {cls.__name__: cls for cls in (VE, VP, SubVP)}
 
-#: Parameters that are not in a file: a folder that a stranger names is not written to.
-NOT_IN_FILES = {"checkpoint"}
+#: Parameters that are not in a file: a folder that a stranger names is not written to,
+#: and progress bars are for whoever fits.
+NOT_IN_FILES = {"checkpoint", "verbose"}
 
-#: Largest number of bytes of texts in an array: all get the length of the longest.
-MAX_TEXT_BYTES = 2**26
+#: Bytes that all arrays of text together may take, and so many more for each byte of
+#: the file: texts of one array all get the length of the longest.
+TEXT_BYTES = 2**26
+TEXT_BYTES_PER_BYTE = 8
 
 
 def write(path, estimator):
@@ -83,7 +86,9 @@ def write(path, estimator):
         "estimator": writer.estimator(estimator, ""),
     }
     metadata = {"diffrep_format": str(FORMAT), "diffrep_model": _to_json(model)}
-    write_whole(Path(path), [safetensors.torch.save(writer.tensors, metadata)])
+    write_whole(
+        Path(path).expanduser(), [safetensors.torch.save(writer.tensors, metadata)]
+    )
 
 
 def read(data, classes, passed, device=None):
@@ -110,6 +115,7 @@ def read(data, classes, passed, device=None):
     for version in fields_of(given["versions"], "versions", *versions).values():
         expect(isinstance(version, str), "versions must be texts")
     reader = _Reader(safetensors.torch.load(data), classes, passed, device)
+    reader.text_bytes = TEXT_BYTES + TEXT_BYTES_PER_BYTE * len(data)
     estimator = reader.estimator(given["estimator"], "")
     left = sorted(names - reader.used)
     expect(not left, f"nothing refers to the tensors {reprlib.repr(left)}")
@@ -230,6 +236,7 @@ class _Reader:
     def __init__(self, tensors, classes, passed, device):
         self.tensors, self.classes = tensors, classes
         self.passed, self.device = passed, device
+        self.text_bytes = TEXT_BYTES
         self.used: set[str] = set()
         self.asked: set[str] = set()
         self.estimators: dict = {}
@@ -254,7 +261,7 @@ class _Reader:
             case {"array": str(key), **rest} if not rest:
                 return self._tensor(key).numpy()
             case {"texts": list(texts), "object": bool(free), **rest} if not rest:
-                return _text_array(texts, free)
+                return self._text_array(texts, free)
             case {"frozen": inner, **rest} if not rest:
                 return FrozenEstimator(self.decode(inner, name))
             case {"estimator": described, **rest} if not rest:
@@ -264,6 +271,14 @@ class _Reader:
                 expect(all(map(_is_number, fields.values())), "SDEs are of numbers")
                 return SDE_CLASSES[cls](**fields)
         raise ValueError(f"{name} is {reprlib.repr(value)}, which stands for nothing")
+
+    def _text_array(self, texts, free):
+        expect(all(isinstance(text, str) for text in texts), "texts must be texts")
+        if free:
+            return np.array(texts, dtype=object)
+        self.text_bytes -= 4 * len(texts) * max(map(len, texts), default=0)
+        expect(self.text_bytes >= 0, "texts are too long")
+        return np.array(texts, dtype=str)
 
     def _tensor(self, name):
         expect(name in self.tensors, f"there is no tensor {name!r}")
@@ -362,13 +377,6 @@ def _header(data):
             "it with the version that wrote it, or fit the estimator again."
         )
     return set(header), model
-
-
-def _text_array(texts, free):
-    expect(all(isinstance(text, str) for text in texts), "texts must be texts")
-    n_bytes = 4 * len(texts) * max(map(len, texts), default=0)
-    expect(free or n_bytes <= MAX_TEXT_BYTES, "texts are too long")
-    return np.array(texts, dtype=object if free else str)
 
 
 def fields_of(value, name, *keys):

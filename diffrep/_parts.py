@@ -14,6 +14,7 @@ from torch import nn
 from diffrep._validation import HasMethods, Interval, StrOptions, check_times
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.encoders import BACKBONES, Encoder
+from diffrep.core.kinds import IMAGE, kind_of
 from diffrep.core.preconditioning import LOSS_WEIGHTINGS
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.sde import SDE, SDES
@@ -55,6 +56,9 @@ NOISE_CONSTRAINTS: dict = {
 #: Larger images are averaged down to about this number of pixels.
 N_PIXELS = 48 * 48
 
+#: Noise of this part of a standard deviation hides nothing.
+LEAST_NOISE = 1e-3
+
 #: Share of the codes that x_t tells less at each noise level, at least.
 LEAST_FALL = 1e-3
 
@@ -69,7 +73,7 @@ def encoder_factory(encoder, times, data_shape):
         return encoder
     span = tuple(times.ppf(torch.tensor(ENDS)).tolist())
     if encoder == "auto":
-        encoder = "conv" if _is_image(data_shape) else "mlp"
+        encoder = kind_of(data_shape).encoder
     if encoder != "mlp":
         _need_image("encoder", encoder, data_shape, "'mlp'")
     return partial(Encoder, BACKBONES[encoder], span)
@@ -78,7 +82,7 @@ def encoder_factory(encoder, times, data_shape):
 def space_class(name, space, score_network, data_shape):
     """Return ``space(data_shape) -> nn.Module``, for the parameter `name`."""
     if space == "auto" and score_network == "mlp":
-        space = "features" if _is_image(data_shape) else "pca"
+        space = kind_of(data_shape).noise_space
     elif space == "auto":
         space = "data"
     return SPACES[space]
@@ -94,7 +98,7 @@ def read_shape(encoder, space, data_shape):
         PrincipalSpace,
         DataSpace,
     }
-    if not _is_image(data_shape) or is_read_whole:
+    if kind_of(data_shape) is not IMAGE or is_read_whole:
         return data_shape
     channels, *sides = data_shape
     factor = max(1.0, math.sqrt(math.prod(sides) / N_PIXELS))
@@ -106,7 +110,9 @@ def score_network_factory(score_network, space, data_shape):
     if not isinstance(score_network, str):
         _refuse_instance("score_network", score_network, "shape, n_components")
         return score_network
-    if score_network != "mlp" and (space is not DataSpace or not _is_image(data_shape)):
+    if score_network != "mlp" and (
+        space is not DataSpace or kind_of(data_shape) is not IMAGE
+    ):
         raise ValueError(
             f"score_network={score_network!r} needs images: give image_shape="
             "(channels, height, width) and noise_space='data', or use "
@@ -119,19 +125,29 @@ def view_function(augment, data_shape):
     """Return ``augment(x, generator) -> x``, or None for rows shown as they are."""
     if not isinstance(augment, str):
         return augment
-    if augment == "auto" and not _is_image(data_shape):
-        augment = "table"
-    elif augment == "auto":
-        # What has no colour is often writing, which means another thing mirrored.
-        augment = "photo" if data_shape[0] == 3 else "image"
+    if augment == "auto":
+        augment = kind_of(data_shape).view(data_shape)
     if augment in {"image", "photo"}:
         _need_image("augment", augment, data_shape, "'table', 'gaussian' or None")
     return AUGMENTATIONS[augment]
 
 
 def noise_process(sde):
-    """Return the SDE of a name, or the given one."""
-    return SDES[sde]() if isinstance(sde, str) else sde
+    """Return the SDE of a name, or the given one.
+
+    Raises
+    ------
+    ValueError
+        If its noise is not finite, does not grow, or hides nothing.
+    """
+    sde = SDES[sde]() if isinstance(sde, str) else sde
+    low, high = sde.noise_to_signal(torch.tensor([sde.t_min, 1.0])).tolist()
+    if not (0 < low < high < math.inf and high > LEAST_NOISE):
+        raise ValueError(
+            f"sde={sde!r} has noise-to-signal ratios from {low:g} to {high:g}; they "
+            f"must be positive, grow with t, and end above {LEAST_NOISE:g}."
+        )
+    return sde
 
 
 def time_density(time_sampling, sde):
@@ -228,12 +244,8 @@ def shortest_distinct(times):
     return texts
 
 
-def _is_image(data_shape):
-    return len(data_shape) == 3
-
-
 def _need_image(name, value, data_shape, instead):
-    if not _is_image(data_shape):
+    if kind_of(data_shape) is not IMAGE:
         raise ValueError(
             f"{name}={value!r} needs images: give image_shape=(channels, height, "
             f"width), or use {name}={instead}."

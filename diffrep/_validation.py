@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 from contextlib import contextmanager
 from numbers import Integral
 
 import numpy as np
+import pandas as pd
+from sklearn import config_context
 from sklearn.base import _fit_context as fit_context
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array, check_random_state, gen_batches
@@ -16,12 +19,15 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_params,
 )
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names_in as check_feature_names_in,
 )
 from sklearn.utils.validation import validate_data
+from skorch.callbacks import LRScheduler
 
 from diffrep.core.distributed import peers
+from diffrep.core.kinds import kind_of
 from diffrep.core.standardizer import Standardizer
 
 __all__ = [
@@ -32,11 +38,17 @@ __all__ = [
     "check_codes",
     "check_data_shape",
     "check_feature_names_in",
+    "check_partial_labels",
     "check_rows",
     "check_times",
+    "copied",
     "draw_seed",
     "fit_context",
     "fit_standardizer",
+    "flattened",
+    "is_empty",
+    "is_same",
+    "labels_of_one_type",
     "refused_plainly",
     "restored_on_error",
     "validate_params",
@@ -64,6 +76,8 @@ REMEDIES = {
     "arrays of bytes/strings": _ENCODE_TEXT,
     "0 sample(s)": "Pass at least two rows.",
     "0 feature(s)": "Pass at least one column.",
+    "could not be promoted": "Turn dates into numbers before this step, for instance "
+    "into days since the first.",
     "unique column names": "Give each column a name of its own.",
 }
 
@@ -103,7 +117,7 @@ def check_rows(estimator, X, y="no_validation", *, reset):
     ----------
     estimator : object
         Its ``n_features_in_`` is set with ``reset=True``, else checked.
-    X : array-like of shape (n, n_features)
+    X : array-like of shape (n, n_features), or images as `flattened` takes them
     y : array-like of shape (n,), optional
         Checked and returned as well, if it is given.
     reset : bool
@@ -113,13 +127,8 @@ def check_rows(estimator, X, y="no_validation", *, reset):
     ValueError
         On sparse, missing, infinite, complex, text, empty or ill-shaped data.
     """
-    shape = getattr(X, "shape", ())
-    if len(shape) > 2:
-        raise ValueError(
-            f"Found X of shape {tuple(shape)}; expected rows (n, n_features). Pass "
-            "X.reshape(len(X), -1), with image_shape=(channels, height, width) if "
-            "the rows are images."
-        )
+    if len(getattr(X, "shape", ())) > 2:
+        X = flattened(X, _image_shape(estimator))
     if hasattr(X, "toarray"):
         raise TypeError(
             f"X is a sparse {type(X).__name__}; dense rows are needed. Use "
@@ -142,6 +151,97 @@ def check_rows(estimator, X, y="no_validation", *, reset):
     return checked
 
 
+def flattened(images, image_shape):
+    """Return images as rows ``(n, channels * height * width)``.
+
+    Parameters
+    ----------
+    images : array of shape (n, channels, height, width), (n, height, width, channels) \
+            or, with one channel, (n, height, width)
+    image_shape : tuple (channels, height, width) or None
+
+    Raises
+    ------
+    ValueError
+        If `image_shape` does not say which of these they are.
+    """
+    shape = tuple(images.shape[1:])
+    if image_shape is None:
+        raise ValueError(
+            f"Found X of shape {tuple(images.shape)}; expected rows (n, n_features). "
+            "Give image_shape=(channels, height, width) if these are images, or "
+            "flatten them by X.reshape(len(X), -1)."
+        )
+    channels, height, width = image_shape
+    first = shape == (channels, height, width)
+    first |= channels == 1 and shape == (height, width)
+    last = shape == (height, width, channels)
+    if first and last and channels > 1:
+        raise ValueError(
+            f"X of shape {tuple(images.shape)} has the channels first or last, "
+            f"image_shape={tuple(image_shape)!r} fits both. Pass rows: X.reshape("
+            "len(X), -1) if they are first, np.moveaxis(X, -1, 1).reshape(len(X), -1) "
+            "if they are last."
+        )
+    if not (first or last):
+        raise ValueError(
+            f"X of shape {tuple(images.shape)} does not hold images of image_shape="
+            f"{tuple(image_shape)!r}, channels first or last."
+        )
+    images = images if first else np.moveaxis(np.asarray(images), -1, 1)
+    return images.reshape(len(images), -1)
+
+
+def _image_shape(estimator):
+    """Shape of the images of an estimator, or of the representation in it."""
+    representation = getattr(estimator, "representation", None)
+    representation = getattr(representation, "estimator", representation)
+    own = getattr(estimator, "image_shape", None)
+    return own or getattr(representation, "image_shape", None)
+
+
+def labels_of_one_type(y):
+    """Return a list that mixes text and numbers as an array of objects, all else as is.
+
+    numpy would turn the marker -1 into text.
+    """
+    if isinstance(y, list | tuple) and len({isinstance(v, str) for v in y}) == 2:
+        return np.array(y, dtype=object)
+    return y
+
+
+def check_partial_labels(y):
+    """Return which rows are without a label: those marked -1.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n,)
+
+    Returns
+    -------
+    unlabelled : ndarray of bool of shape (n,)
+
+    Raises
+    ------
+    ValueError
+        On missing labels, the text "-1", or labels that are no classes.
+    """
+    if pd.isna(y).any():
+        raise ValueError(
+            "y has missing labels (NaN or None). Mark rows without a label by -1."
+        )
+    is_text = np.array([isinstance(label, str) for label in y.tolist()], dtype=bool)
+    if (y[is_text] == "-1").any():
+        raise ValueError(
+            "y has the text '-1', which is a class like others. Mark rows without a "
+            "label by the number -1, in an array of dtype object."
+        )
+    unlabelled = np.zeros(len(y), bool)
+    unlabelled[~is_text] = y[~is_text] == -1
+    check_classification_targets(np.array(y[~unlabelled].tolist()))
+    return unlabelled
+
+
 def check_codes(codes):
     """Return codes as a 2-d array of float32, or say what to do about them."""
     with refused_plainly():
@@ -161,7 +261,8 @@ def refused_plainly(remedies=None):
         What to do, by a phrase of the message.
     """
     try:
-        with np.errstate(all="ignore"):  # what is odd is refused, not warned of
+        # what is odd is refused, not warned of; tensors are read as arrays
+        with np.errstate(all="ignore"), config_context(array_api_dispatch=False):
             yield
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError
@@ -184,7 +285,32 @@ def check_callbacks(callbacks):
                 f"callbacks holds {entry!r}; expected skorch callbacks, or pairs "
                 "(name, callback)."
             )
+        if isinstance(callback, LRScheduler):
+            raise ValueError(
+                "callbacks holds an LRScheduler, which would have no effect: the "
+                "learning rate rises to lr and falls again over the epochs. Leave it "
+                "out, and set lr and max_epochs."
+            )
     return list(callbacks or [])
+
+
+def copied(callbacks):
+    """Copy callbacks, except for those that hold what cannot be copied."""
+    copies = []
+    for callback in callbacks:
+        try:
+            copies.append(copy.deepcopy(callback))
+        except TypeError:  # a lock, an open file, a connection
+            copies.append(callback)
+    return copies
+
+
+def is_empty(X):
+    """Whether a batch in any container has no rows."""
+    shape = getattr(X, "shape", None)
+    if shape is None:
+        return hasattr(X, "__len__") and len(X) == 0
+    return len(shape) > 0 and shape[0] == 0
 
 
 def check_data_shape(image_shape, n_features):
@@ -193,6 +319,12 @@ def check_data_shape(image_shape, n_features):
         return (n_features,)
     shape = tuple(image_shape)
     sides = [int(s) for s in shape if isinstance(s, Integral) and int(s) > 0]
+    if len(sides) == len(shape) == 3 and sides[2] in {1, 3} and min(sides[:2]) > 4:
+        raise ValueError(
+            f"image_shape={image_shape!r} has the channels last; it is (channels, "
+            "height, width), whichever order the images of X have. Pass images as an "
+            "array (n, height, width, channels), which is brought into this order."
+        )
     if len(shape) != 3 or len(sides) != 3:
         raise ValueError(
             f"image_shape={image_shape!r} must be three positive integers "
@@ -205,6 +337,11 @@ def check_data_shape(image_shape, n_features):
             "images that were flattened into the rows."
         )
     return tuple(sides)
+
+
+def is_same(a, b):
+    """Whether two values of a parameter are the same, arrays and lists included."""
+    return a is b or (type(a) is type(b) and bool(np.array_equal(a, b)))
 
 
 def check_times(t, t_min, name):
@@ -244,13 +381,13 @@ def fit_standardizer(X, data_shape, bends=True):
     ValueError
         If values are beyond the range of float32.
     """
-    is_table = len(data_shape) == 1
-    bent = _skewed_columns(X) if is_table and bends else {}
+    shares_scale = kind_of(data_shape).shares_scale
+    bent = {} if shares_scale or not bends else _skewed_columns(X)
     standardizer = Standardizer(np.zeros(1), np.ones(1), **bent)
     scaler = StandardScaler()
     for chunk in gen_batches(len(X), max(1, CHUNK_SIZE // X.shape[1])):
         scaler.partial_fit(standardizer.bend(_numbers(X[chunk])))
-    if is_table:
+    if not shares_scale:
         # A constant of 1e30 differs from its mean by rounding, which is huge.
         rounding = 10 * np.finfo(float).eps * np.abs(scaler.mean_)
         scale = np.maximum(scaler.scale_, rounding)

@@ -32,6 +32,7 @@ from diffrep.core.baseline_models import (
     VariationalAutoencoderModel,
     no_encoder,
 )
+from diffrep.core.device import in_usual_state
 from diffrep.core.models import EncoderModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork
@@ -87,6 +88,7 @@ class _BaseAutoencoder(_WithoutNoise, TrainedRepresentation):
             "space": space_class("target_space", self.target_space, "mlp", data_shape),
         }
 
+    @in_usual_state
     def score(self, X, y=None):
         """How well rows are reconstructed from their codes; higher is better.
 

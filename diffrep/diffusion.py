@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import warnings
 from collections.abc import Callable
@@ -39,7 +38,7 @@ from diffrep._validation import (
     restored_on_error,
     validate_params,
 )
-from diffrep.core.device import Stream, generator
+from diffrep.core.device import Stream, generator, in_usual_state
 from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
 from diffrep.core.objectives import collapse_limit
 from diffrep.core.optimizers import N_WARMUP_STEPS
@@ -53,6 +52,7 @@ from diffrep.core.samplers import (
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.sde import SDE
 from diffrep.core.spaces import SPACES, FeatureSpace
+from diffrep.core.training import copied_net
 from diffrep.exceptions import CodeCollapseWarning
 
 __all__ = [
@@ -138,6 +138,7 @@ class BaseDiffusion(TrainedRepresentation):
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
     }
 
+    @in_usual_state
     def score(self, X, y=None):
         """How well rows are denoised with their codes; higher is better.
 
@@ -165,6 +166,7 @@ class BaseDiffusion(TrainedRepresentation):
         (losses,) = self._score_losses(rows, times, _own_curve)
         return -float(np.mean(losses * SCORE_RATIOS**2)) / self._n_coordinates()
 
+    @in_usual_state
     def loss_over_time(self, X, y=None, *, times=None):
         """How well noise is told from data at each time, with codes and without.
 
@@ -243,6 +245,7 @@ class BaseDiffusion(TrainedRepresentation):
                 stacklevel=2,
             )
 
+    @in_usual_state
     @validate_params(
         {**N_STEPS, **TIME, **SEED, "method": [StrOptions(set(SAMPLERS))]},
         prefer_skip_nested_validation=True,
@@ -311,6 +314,7 @@ class BaseDiffusion(TrainedRepresentation):
 
         return self._descend(curves, step, levels, begin, guidance, seed)
 
+    @in_usual_state
     @validate_params({**N_STEPS}, prefer_skip_nested_validation=True)
     def inverse_transform(self, codes, *, n_steps=32, guidance=1.0):
         """Return the row at the centre of those that have a code.
@@ -339,6 +343,7 @@ class BaseDiffusion(TrainedRepresentation):
 
         return self._descend(curves, probability_flow_step, levels, begin, guidance, 0)
 
+    @in_usual_state
     @validate_params({**TIME}, prefer_skip_nested_validation=True)
     def denoise(self, X, t, codes):
         """Estimate rows from noisy ones, in one step: the mean given noise and code.
@@ -386,6 +391,7 @@ class BaseDiffusion(TrainedRepresentation):
 
         return self._descend(curves, probability_flow_step, [nu, 0.0], begin, 1.0, 0)
 
+    @in_usual_state
     @validate_params({**TIME, **SEED}, prefer_skip_nested_validation=True)
     def perturb(self, X, t, *, random_state=None):
         """Add to rows the noise of a time, as in training.
@@ -417,6 +423,7 @@ class BaseDiffusion(TrainedRepresentation):
                 parts.append(self._data_units(model.perturbed(x0, time, eps)))
         return np.concatenate(parts)
 
+    @in_usual_state
     @validate_params(
         {
             "time_sampling": NOISE_CONSTRAINTS["time_sampling"],
@@ -457,14 +464,16 @@ class BaseDiffusion(TrainedRepresentation):
         """
         check_is_fitted(self)
         X = self._check_fit_data(X, reset=False)
-        self.net_ = copy.deepcopy(self.net_)
+        self.net_ = copied_net(self.net_)
         model = self.net_.module_
         view, model.augment = model.augment, None
         model.times = self._density(time_sampling)
         model.encoder.requires_grad_(False)
+        model.is_code_fixed = True
         self.net_.initialize_optimizer()  # that of the encoder holds its averages
         self._train(X, self._schedule(len(X), max_epochs))
         model.encoder.requires_grad_(True)
+        model.is_code_fixed = False
         model.augment = view
         return self
 
@@ -885,6 +894,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
         weight = self.kl_weight * limit
         return VariationalDiffusionModel, {**arguments, "penalty_weight": weight}
 
+    @in_usual_state
     @validate_params(
         {
             "n_samples": [Interval(Integral, 1, None, closed="left")],

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from numbers import Integral, Real
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from sklearn.model_selection import BaseCrossValidator, StratifiedKFold
 from sklearn.preprocessing import LabelEncoder
-from tqdm.auto import tqdm
+from sklearn.utils.validation import column_or_1d
 
 from diffrep._base_classifier import BaseCodeClassifier
 from diffrep._graph import (
@@ -24,9 +28,11 @@ from diffrep._validation import (
     HasMethods,
     Interval,
     StrOptions,
+    check_partial_labels,
     check_rows,
     draw_seed,
     fit_context,
+    labels_of_one_type,
     refused_plainly,
     restored_on_error,
 )
@@ -35,10 +41,10 @@ from diffrep.core.classifiers import (
     ClassifierModel,
     CurveReader,
     LearnedTimeReader,
+    PseudoLabelledRows,
     SemiSupervisedNet,
 )
-from diffrep.core.device import choose_device
-from diffrep.core.distributed import peers
+from diffrep.core.device import choose_device, in_usual_state
 from diffrep.core.heads import LinearHead
 from diffrep.core.optimizers import AveragedSGD
 
@@ -51,6 +57,7 @@ MOMENTUM = 0.9
 WEIGHT_DECAY = 5e-4
 
 
+@dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class LaplaceNetClassifier(BaseCodeClassifier):
     """Classifier from few labels and many rows without: LaplaceNet.
 
@@ -66,11 +73,21 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         it is; if not, a clone is fitted on all rows of X. In a search wrap a
         fitted one in ``sklearn.frozen.FrozenEstimator``, since clones are not
         fitted. None starts from a random encoder.
-    image_shape : tuple (channels, height, width), default=None
-        Shape of images, if `representation` is None.
     augment : str, callable or None, default="auto"
         Random views that the network is shown in training, as for
         :class:`diffrep.DiffusionRepresentation`.
+    max_epochs : int or "auto", default="auto"
+        Epochs on all rows, each with a graph of its own. "auto" trains about
+        400 steps, at least 4 and at most 60 epochs.
+    batch_size : int, default=256
+        Rows in a training step.
+    lr : float, default=0.2
+        Largest learning rate of SGD with Nesterov momentum; linear warm-up,
+        then cosine decay.
+    callbacks, device, verbose, random_state
+        As for :class:`diffrep.DiffusionRepresentation`.
+    image_shape : tuple (channels, height, width), default=None
+        Shape of images, if `representation` is None.
     n_views : int, default=1
         Views of each row in a step.
     mixup : bool, default=True
@@ -90,18 +107,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         Epochs on the labelled rows alone, before the first graph. "auto" is 50
         from a random encoder and 0 from a representation, whose codes already
         are a better graph than a few labels make.
-    max_epochs : int or "auto", default="auto"
-        Epochs on all rows, each with a graph of its own. "auto" trains about
-        400 steps, at least 4 and at most 60 epochs.
-    batch_size : int, default=256
-        Rows in a training step.
     labelled_fraction : float, default=0.2
         Share of the rows in a step that have a label of their own.
-    lr : float, default=0.2
-        Largest learning rate of SGD with Nesterov momentum; linear warm-up,
-        then cosine decay.
-    callbacks, device, verbose, random_state
-        As for :class:`diffrep.DiffusionRepresentation`.
 
     Attributes
     ----------
@@ -153,7 +160,17 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
     _n_steps, _epochs = 400, (4, 60)
 
-    _parameter_constraints: dict = {
+    image_shape: tuple[int, int, int] | None = None
+    n_views: int = 1
+    mixup: bool = True
+    n_neighbors: Any = 10
+    propagation: str = "laplace"
+    class_prior: ArrayLike | None = None
+    supervised_epochs: int | str = "auto"
+    labelled_fraction: float = 0.2
+    lr: float = 0.2
+
+    _parameter_constraints: ClassVar[dict] = {
         **BaseCodeClassifier._parameter_constraints,
         "image_shape": [None, "array-like"],
         "n_views": [Interval(Integral, 1, None, closed="left")],
@@ -172,47 +189,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         "labelled_fraction": [Interval(Real, 0, 1, closed="neither")],
     }
 
-    def __init__(
-        self,
-        representation=None,
-        *,
-        image_shape=None,
-        augment="auto",
-        n_views=1,
-        mixup=True,
-        n_neighbors=10,
-        propagation="laplace",
-        class_prior=None,
-        supervised_epochs="auto",
-        max_epochs="auto",
-        batch_size=256,
-        labelled_fraction=0.2,
-        lr=0.2,
-        callbacks=None,
-        device="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            representation,
-            augment=augment,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            callbacks=callbacks,
-            device=device,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.image_shape = image_shape
-        self.n_views = n_views
-        self.mixup = mixup
-        self.n_neighbors = n_neighbors
-        self.propagation = propagation
-        self.class_prior = class_prior
-        self.supervised_epochs = supervised_epochs
-        self.labelled_fraction = labelled_fraction
-
+    @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
     @restored_on_error
     def fit(self, X, y):
@@ -234,8 +211,9 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         ValueError
             If no row has a label, besides what representations raise.
         """
-        X, y = check_rows(self, X, y, reset=True)
-        unlabelled = without_label(y)
+        given = X
+        X, y = check_rows(self, given, labels_of_one_type(y), reset=True)
+        unlabelled = check_partial_labels(y)
         if unlabelled.all():
             raise ValueError(
                 "No row of y has a class: all are -1, which means without a label. "
@@ -245,16 +223,18 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         labels[~unlabelled] = self._class_numbers(y[~unlabelled])
         self._shares(labels)  # to refuse them before the long part
         seed = draw_seed(self.random_state)
-        self.representation_ = self._representation(X, seed)
+        self.representation_ = self._representation(given, seed)
         self._build(X, labels, seed)
         n_supervised, n_epochs = self._schedule(labels)
         if n_supervised:
             known = np.flatnonzero(labels >= 0)
             self._train(self._rows(X, labels, known), n_supervised)
-        epochs = range(n_epochs)
-        silent = not self.verbose or peers().rank > 0
-        for _ in tqdm(epochs, desc="fit", unit="epoch", disable=silent):
-            self._train(self._rows(X, self._propagate(X, labels)), 1)
+        standardizer, shape, given_shape = self._scaling
+        propagate = partial(self._propagate, X, labels)
+        rows = PseudoLabelledRows(
+            X, standardizer, shape, given_shape, self.net_.device, propagate
+        )
+        self._train(rows, n_epochs)
         self.transduction_ = self.classes_[self._propagate(X, labels)]
         return self
 
@@ -440,16 +420,13 @@ class SemiSupervisedKFold(BaseCrossValidator):
         train, test : ndarray of int of shapes (n_train,) and (n_test,)
             Numbers of rows.
         """
-        y = np.asarray(y)
-        unlabelled = without_label(y)
+        y = column_or_1d(labels_of_one_type(y))
+        unlabelled = check_partial_labels(y)
         free, known = np.flatnonzero(unlabelled), np.flatnonzero(~unlabelled)
         folds = StratifiedKFold(
-            self.n_splits, shuffle=self.shuffle, random_state=self.random_state
+            self.n_splits,
+            shuffle=self.shuffle,
+            random_state=self.random_state if self.shuffle else None,
         )
         for train, test in folds.split(known, LabelEncoder().fit_transform(y[known])):
             yield np.sort(np.concatenate([known[train], free])), known[test]
-
-
-def without_label(y):
-    """Mask of the rows marked -1; text alone marks none."""
-    return np.zeros(len(y), bool) if y.dtype.kind in "SU" else y == -1

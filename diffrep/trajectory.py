@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from numbers import Integral
+from typing import ClassVar
 
 import numpy as np
 import pandas as pd
@@ -33,7 +35,7 @@ from diffrep.core.classifiers import (
     CurveReader,
     StackReader,
 )
-from diffrep.core.device import choose_device
+from diffrep.core.device import choose_device, in_usual_state
 from diffrep.core.heads import HEADS
 from diffrep.core.standardizer import Standardizer
 
@@ -48,6 +50,7 @@ ALPHAS = np.geomspace(1e-4, 10, 8)
 TOLERANCE = 0.05
 
 
+@dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class TrajectoryClassifier(BaseCodeClassifier):
     """Classifier that reads a whole curve of codes over time.
 
@@ -59,16 +62,6 @@ class TrajectoryClassifier(BaseCodeClassifier):
         one in ``sklearn.frozen.FrozenEstimator``, since clones are not fitted.
         None takes X itself as curves: the columns of a ``transform`` with a
         `t_grid`, as in a Pipeline.
-    n_times : int, default=None
-        Number of times that lie side by side in X, if `representation` is
-        None; None is 1.
-    head : {"attention", "gru", "concat"}, default="attention"
-        "attention" is a transformer with a token that reads the curve, "gru" a
-        recurrent network along it, "concat" has a hidden layer on all codes side by
-        side. A LogisticRegression on the same columns, or behind `TimeSelector`, is
-        level or better where that was measured.
-    fine_tune : bool, default=False
-        Whether to train the encoder on; needs a representation.
     augment : str, callable or None, default="auto"
         Random views that the encoder is shown when it is trained on.
     max_epochs : int or "auto", default="auto"
@@ -79,6 +72,16 @@ class TrajectoryClassifier(BaseCodeClassifier):
         Largest learning rate of AdamW; linear warm-up, then cosine decay.
     callbacks, device, verbose, random_state
         As for :class:`diffrep.DiffusionRepresentation`.
+    n_times : int, default=None
+        Number of times that lie side by side in X, if `representation` is
+        None; None is 1.
+    head : {"attention", "gru", "concat"}, default="attention"
+        "attention" is a transformer with a token that reads the curve, "gru" a
+        recurrent network along it, "concat" has a hidden layer on all codes side by
+        side. A LogisticRegression on the same columns, or behind `TimeSelector`, is
+        level or better where that was measured.
+    fine_tune : bool, default=False
+        Whether to train the encoder on; needs a representation.
 
     Attributes
     ----------
@@ -115,44 +118,18 @@ class TrajectoryClassifier(BaseCodeClassifier):
 
     _n_steps, _epochs = 400, (20, 200)
 
-    _parameter_constraints: dict = {
+    n_times: int | None = None
+    head: str = "attention"
+    fine_tune: bool = False
+
+    _parameter_constraints: ClassVar[dict] = {
         **BaseCodeClassifier._parameter_constraints,
         "n_times": [None, Interval(Integral, 1, None, closed="left")],
         "head": [StrOptions(set(HEADS))],
         "fine_tune": ["boolean"],
     }
 
-    def __init__(
-        self,
-        representation=None,
-        *,
-        n_times=None,
-        head="attention",
-        fine_tune=False,
-        augment="auto",
-        max_epochs="auto",
-        batch_size=256,
-        lr=3e-3,
-        callbacks=None,
-        device="auto",
-        verbose=0,
-        random_state=None,
-    ):
-        super().__init__(
-            representation,
-            augment=augment,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            lr=lr,
-            callbacks=callbacks,
-            device=device,
-            verbose=verbose,
-            random_state=random_state,
-        )
-        self.n_times = n_times
-        self.head = head
-        self.fine_tune = fine_tune
-
+    @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
     @restored_on_error
     def fit(self, X, y):
@@ -176,12 +153,13 @@ class TrajectoryClassifier(BaseCodeClassifier):
             If the columns of X are no multiple of `n_times`, or parameters
             contradict each other, besides what representations raise.
         """
-        X, y = check_rows(self, X, y, reset=True)
+        given = X
+        X, y = check_rows(self, given, y, reset=True)
         labels = self._class_numbers(y)
         self._check_parameters(X.shape[1])
         self.representation_, self.t_grid_ = None, np.arange(self.n_times or 1)
         if self.representation is not None:
-            self.representation_ = self._fitted(X)
+            self.representation_ = self._fitted(given)
             self.t_grid_ = np.asarray(self.representation_._read_times())
         inputs = self._inputs(X)
         self._build(inputs, draw_seed(self.random_state))
@@ -194,6 +172,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
             self.attention_ = weights.groupby(self.classes_[labels]).mean()
         return self
 
+    @in_usual_state
     def attention(self, X, *, mask=None):
         """How much the reading token attends to each time.
 
@@ -236,7 +215,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
     def _attention(self, inputs, mask=None):
         model = self.net_.module_
         if mask is not None:
-            mask = torch.from_numpy(mask).to(self.net_.device)
+            mask = torch.tensor(mask.copy(), device=self.net_.device)
         weights = self.net_.evaluate(
             lambda x: model.head.attention(model.curve(x), mask),
             self._rows(inputs),

@@ -372,4 +372,5 @@ def test_loss_of_the_denoiser_is_that_without_a_code(table):
     assert rep.history_.filter(like="train_").columns.tolist() == [
         "train_loss",
         "train_denoising",
+        "train_loss_best",
     ]

@@ -26,7 +26,7 @@ BAD_ROWS = {
     "one row": (X[:1], "n_samples=1.*at least 2 rows"),
     "no columns": (X[:, :0], r"0 feature\(s\).*at least one column"),
     "one dimension": (X[0], "Expected 2D array(.|\n)*Reshape"),
-    "images": (X.reshape(40, 1, 2, 3), r"shape \(40, 1, 2, 3\).*reshape.*image_shape"),
+    "images": (X.reshape(40, 1, 2, 3), r"shape \(40, 1, 2, 3\).*image_shape.*reshape"),
     "complex": (X + 1j, "Complex data not supported"),
 }
 

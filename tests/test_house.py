@@ -26,6 +26,7 @@ ORDER = [
     ],
     ["core.checkpoint", "core.layers"],
     ["core.banks", "core.readout"],
+    ["core.kinds"],
     [
         "core.spaces",
         "core.time_sampling",

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from diffrep.core.closed_form import FAINT, ViewedRows, kmeans_filters
 from diffrep.core.layers import Conv2d, Linear, default_width, set_components
 
-__all__ = ["FilterBank", "ImageBank", "RowBank", "bank_of"]
+__all__ = ["FilterBank", "ImageBank", "RowBank"]
 
 #: A filter responds above this many standard deviations of its output.
 THRESHOLD = 0.25
@@ -213,11 +213,6 @@ def joined_columns(n_features: int, n_joined: int) -> Tensor:
     orders = [draws.permutation(n_features) for _ in range(-(-N_UNITS // n_sums))]
     sums = [order[: n_sums * n_joined].reshape(n_sums, n_joined) for order in orders]
     return torch.from_numpy(np.concatenate(sums)[:N_UNITS])
-
-
-def bank_of(data_shape):
-    """Return an unfitted bank for rows ``(n, *data_shape)``."""
-    return (ImageBank if len(data_shape) == 3 else RowBank)(data_shape)
 
 
 def overlapping_averages(length: int, n: int) -> Tensor:

@@ -65,7 +65,7 @@ class Checkpoints:
     """
 
     def __init__(self, folder, training, versions):
-        self.folder = Path(folder) / digest(training)[:32]
+        self.folder = Path(folder).expanduser() / digest(training)[:32]
         self.record = {**training, **versions}
         self.written = time.monotonic()
 
@@ -122,13 +122,14 @@ class Checkpoints:
 
     def _files(self):
         """Paths of the checkpoints, the newest last."""
-        return sorted(self.folder.glob("[0-9]*.ckpt"))
+        found = self.folder.glob("[0-9]*.ckpt")
+        return sorted(p for p in found if p.stem.isdecimal() and p.is_file())
 
     def _newest(self):
         for path in reversed(self._files()):
             try:
                 record, payload = _unpacked(path.read_bytes())
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, MemoryError) as error:
                 warnings.warn(
                     f"The checkpoint {path} cannot be used: {error}. Training goes on "
                     "from the one before, or begins anew.",
@@ -161,7 +162,20 @@ class Checkpoints:
 
 
 def write_whole(path: Path, parts) -> None:
-    """Write parts, bytes or buffers, to a file: all of them, or there is none."""
+    """Write parts, bytes or buffers, to a file: all of them, or there is none.
+
+    A link is followed, and the permissions of a file that is there are kept.
+
+    Raises
+    ------
+    OSError
+        If the folder does not exist, or there is something else than a file.
+    """
+    path = Path(path).resolve()
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"There is no folder {path.parent} to write {path} to.")
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is no regular file; it is not written to.")
     begun = path.with_name(f"{uuid4().hex}.tmp")
     try:
         with open(begun, "wb") as file:
@@ -169,6 +183,8 @@ def write_whole(path: Path, parts) -> None:
                 file.write(part)
             file.flush()
             os.fsync(file.fileno())
+        if path.exists():
+            os.chmod(begun, path.stat().st_mode)
         os.replace(begun, path)
     finally:
         begun.unlink(missing_ok=True)

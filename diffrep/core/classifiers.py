@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffrep.core.closed_form import in_blocks
-from diffrep.core.rows import MixedBatches
+from diffrep.core.rows import MixedBatches, Rows
 from diffrep.core.training import SeededNet
 
 __all__ = [
@@ -126,7 +126,7 @@ class ClassifierModel(nn.Module):
         curves = in_blocks(self.reader, x)
         self.centre.copy_(curves.mean(0))
         size = (curves - self.centre).square().sum(2).mean().sqrt()
-        if size > 0:
+        if size > 1e-5 * curves.abs().max():  # else codes differ by rounding only
             self.length.copy_(size / LENGTH)
 
     def curve(self, x: Tensor) -> Tensor:
@@ -163,6 +163,22 @@ class ClassifierNet(SeededNet):
         return self.module_.head
 
 
+class PseudoLabelledRows(Rows):
+    """Rows whose classes are found anew before each epoch.
+
+    Parameters
+    ----------
+    X, standardizer, data_shape, given_shape, device
+        As for :class:`Rows`.
+    propagate : callable
+        Returns the class numbers of all rows, of shape (n,).
+    """
+
+    def __init__(self, X, standardizer, data_shape, given_shape, device, propagate):
+        super().__init__(X, standardizer, data_shape, given_shape, device)
+        self.propagate = propagate
+
+
 class SemiSupervisedNet(ClassifierNet):
     """Net whose batches hold a fixed number of labelled rows.
 
@@ -180,6 +196,13 @@ class SemiSupervisedNet(ClassifierNet):
     def __init__(self, module, *, labelled, n_labelled, **kwargs):
         super().__init__(module, **kwargs)
         self.labelled, self.n_labelled = labelled, n_labelled
+
+    def on_epoch_begin(self, net, dataset_train=None, **kwargs):
+        """Find pseudo-labels by the weights as they are."""
+        super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
+        if isinstance(dataset_train, PseudoLabelledRows):
+            self.module_.eval()
+            dataset_train.y = dataset_train.propagate()
 
     def get_iterator(self, dataset, training=False):
         if len(dataset) < len(self.labelled) or self.labelled.all():

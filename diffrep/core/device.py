@@ -8,15 +8,26 @@ stored to repeat a step, and two fits at once cannot disturb each other.
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from enum import IntEnum
 
 import numpy as np
 import torch
 
-__all__ = ["Stream", "choose_device", "forked_rng", "generator", "seed_for"]
+__all__ = [
+    "Stream",
+    "choose_device",
+    "forked_rng",
+    "generator",
+    "in_usual_state",
+    "seed_for",
+]
+
+#: Kinds of devices that torch has itself: others are modules, which are not imported.
+DEVICES = {"cpu", "cuda", "mps", "xpu"}
 
 #: There is one global generator of each kind, so what borrows them takes turns.
 _BORROWED = threading.RLock()
@@ -68,6 +79,8 @@ def choose_device(device: str = "auto") -> torch.device:
             device = "cpu"
     try:
         chosen = torch.device(device)
+        if chosen.type not in DEVICES:
+            raise RuntimeError(f"it is none of {', '.join(sorted(DEVICES))}")
         torch.zeros((), device=chosen).item()  # which "meta" cannot
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
@@ -113,3 +126,40 @@ def forked_rng(seed: int, device: torch.device | str = "cpu"):
             with torch.cuda.device(gpu):
                 torch.cuda.manual_seed(seed)
         yield
+
+
+def in_usual_state(function):
+    """Decorate a function that the modes of torch and numpy around it do not change.
+
+    Inference mode, autocast, a default device and numpy's handling of floating-point
+    errors belong to a thread and are put aside. The default dtype of torch belongs to
+    all threads; it is not touched.
+
+    Raises
+    ------
+    RuntimeError
+        If the default dtype is another one than float32.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        if torch.get_default_dtype() != torch.float32:
+            raise RuntimeError(
+                f"torch's default dtype is {torch.get_default_dtype()}; networks of "
+                "diffrep are of float32. Call torch.set_default_dtype(torch.float32), "
+                "and pass rows of any dtype."
+            )
+        with ExitStack() as stack:
+            stack.enter_context(
+                np.errstate(divide="warn", over="warn", invalid="warn", under="ignore")
+            )
+            if torch.is_inference_mode_enabled():
+                stack.enter_context(torch.inference_mode(False))
+            for kind in ("cpu", "cuda"):
+                if torch.is_autocast_enabled(kind):
+                    stack.enter_context(torch.autocast(kind, enabled=False))
+            if torch.get_default_device().type != "cpu":
+                stack.enter_context(torch.device("cpu"))
+            return function(*args, **kwargs)
+
+    return wrapper

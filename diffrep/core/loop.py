@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import torch
@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 
 from diffrep.core.checkpoint import Checkpoints, plain, plain_part
 from diffrep.core.distributed import peers
-from diffrep.exceptions import DivergenceError, DivergenceWarning
+from diffrep.exceptions import CheckpointError, DivergenceError, DivergenceWarning
 
 __all__ = ["EXPLOSION", "MAX_HALVINGS", "N_SNAPSHOT_STEPS", "Progress", "TrainingLoop"]
 
@@ -118,6 +118,8 @@ class TrainingLoop(NeuralNet):
         """
         peers().follow_(self.module_.state_dict().values())
         saved = None if checkpoints is None else checkpoints.newest()
+        if saved is not None:
+            _check_state(saved)
         if saved and saved["finished"]:
             self._resume(saved)
             del self.run_
@@ -230,6 +232,10 @@ class TrainingLoop(NeuralNet):
             self.start_loss_ = float(self.start_loss_)
         for name, total in sums.items():
             self.history.record(f"{prefix}_{name}", float(total) / n_batches)
+        name = f"{prefix}_loss"
+        losses = [row[name] for row in self.history if name in row]
+        # What skorch's Checkpoint and others look for.
+        self.history.record(f"{name}_best", losses[-1] <= min(losses))
 
     def _reached(self):
         """Whether an epoch has got so far that its weights were looked at.
@@ -286,7 +292,10 @@ class TrainingLoop(NeuralNet):
         self.module_.load_state_dict(snapshot["module"])
         self.optimizer_.load_state_dict(snapshot["optimizer"])
         for name, callback in self.callbacks_:
-            vars(callback).update(snapshot["callbacks"].get(name, {}))
+            state = snapshot["callbacks"].get(name, {})
+            for key, value in state.items():
+                if not hasattr(type(callback), key):  # what it learned, no method
+                    setattr(callback, key, value)
         del self.history[snapshot["n_epochs"] :]
 
     def _save(self, finished=False):
@@ -304,13 +313,25 @@ class TrainingLoop(NeuralNet):
         )
 
     def _resume(self, saved):
-        """Put all in place that a checkpoint holds."""
-        self._restore(saved["now"])
-        self.history[:] = [{"batches": [], **row} for row in saved["history"]]
-        self.run_ = Run(**saved["run"])
-        # Onto the device, where the sums of the batches to come are.
-        for name, total in self.run_.sums.items():
-            self.run_.sums[name] = total.to(self.device)
+        """Put all in place that a checkpoint holds.
+
+        Raises
+        ------
+        CheckpointError
+            If it does not fit the networks and the optimizer.
+        """
+        try:
+            self._restore(saved["now"])
+            self.history[:] = [{"batches": [], **row} for row in saved["history"]]
+            self.run_ = Run(**saved["run"])
+            # Onto the device, where the sums of the batches to come are.
+            for name, total in self.run_.sums.items():
+                self.run_.sums[name] = total.to(self.device)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
+            raise CheckpointError(
+                f"The checkpoint holds the state of another training: {e!r:.200}. "
+                "Delete it to train anew."
+            ) from e
         if isinstance(self.start_loss_, Tensor):
             self.start_loss_ = self.start_loss_.to(self.device)
 
@@ -321,7 +342,45 @@ class TrainingLoop(NeuralNet):
         try:
             yield
         finally:
+            # An interrupt within the swap must not leave what looks like whole weights.
+            whole, self.run_.whole = self.run_.whole, False
             self.optimizer_.swap_averages()
+            self.run_.whole = whole
+
+
+#: What a checkpoint holds, by name, and what is in its parts.
+STATE = {"finished": bool, "now": dict, "history": list, "run": dict}
+SNAPSHOT = {
+    "step": int,
+    "n_epochs": int,
+    "start_loss": object,
+    "module": dict,
+    "optimizer": dict,
+    "callbacks": dict,
+}
+
+
+def _check_state(saved):
+    """Raise CheckpointError unless this has the form of what `_save` writes."""
+    run = {field.name for field in fields(Run)}
+    right = _has(saved, STATE) and _has(saved["now"], SNAPSHOT)
+    right = right and set(saved["run"]) == run
+    right = right and all(isinstance(row, dict) for row in saved["history"])
+    right = right and all(
+        isinstance(c, dict) for c in saved["now"]["callbacks"].values()
+    )
+    if not right:
+        raise CheckpointError(
+            "The checkpoint has another form than that of a training; it was not used. "
+            "Delete it to train anew."
+        )
+
+
+def _has(part, form):
+    """Whether a dict has the keys of a form, of the right types."""
+    if not isinstance(part, dict) or set(part) != set(form):
+        return False
+    return all(isinstance(part[name], kind) for name, kind in form.items())
 
 
 def _datasets(X):

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from diffrep.core.augment import mixed
 from diffrep.core.closed_form import ViewedRows, in_blocks
+from diffrep.core.kinds import kind_of
 from diffrep.core.objectives import kl_divergence, l1_norm, squared_error
 from diffrep.core.readout import NOISE_RATIOS, Readout
 from diffrep.core.score_networks import MLPDecoder
@@ -70,9 +71,7 @@ class EncoderModel(nn.Module):
         self.times = times
         self.augment = augment
         self.n_columns = n_columns or n_components
-        # The second fit helps codes of images where labels are few; on tables it
-        # takes from what a classifier on many labels needs.
-        n_fits = 2 if len(self.data_shape) == 3 else 1
+        n_fits = kind_of(self.data_shape).n_readout_fits
         self.readout = Readout(n_components, self.n_columns, n_fits)
 
     def initialize(self, rows: ViewedRows) -> None:
@@ -207,6 +206,7 @@ class DiffusionModel(EncoderModel):
         self.penalty_weight = penalty_weight
         self.mixup = mixup
         self.reconstruction_weight = reconstruction_weight
+        self.is_code_fixed = False
         if reconstruction_weight:
             self.decoder = MLPDecoder(self.n_components, self.space.shape)
 
@@ -227,9 +227,12 @@ class DiffusionModel(EncoderModel):
         t = self.times.ppf(stratified(len(x0), generator))
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         seen, weight = self.view(seen, generator), x0.new_ones(len(x0))
-        if self.mixup:
+        if self.mixup and not self.is_code_fixed:
             seen, weight = mixed(seen, generator)
-        z, penalty = self.code(seen, t, generator)
+        if self.is_code_fixed:
+            z, penalty = self.outputs(seen, t)[:, : self.n_components], x0.new_zeros(1)
+        else:
+            z, penalty = self.code(seen, t, generator)
         losses = {self.penalty: self.penalty_weight * penalty.mean()}
         if self.reconstruction_weight:
             error = weight * squared_error(self.decoder(z), x0)

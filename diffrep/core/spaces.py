@@ -11,8 +11,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from diffrep.core.banks import bank_of
 from diffrep.core.closed_form import ViewedRows, principal_components
+from diffrep.core.kinds import kind_of
 from diffrep.core.layers import Linear, set_components
 
 __all__ = ["SPACES", "DataSpace", "FeatureSpace", "PrincipalSpace"]
@@ -116,7 +116,7 @@ class FeatureSpace(nn.Module):
         super().__init__()
         self.data_shape = tuple(data_shape)
         n_features = math.prod(data_shape)
-        self.bank = bank_of(data_shape)
+        self.bank = kind_of(data_shape).bank(data_shape)
         n_directions = min(n_features, self.bank.width, N_FEATURE_DIRECTIONS)
         self.components = Linear(self.bank.width, n_directions)
         self.shape = (n_directions,)

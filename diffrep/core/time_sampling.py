@@ -116,7 +116,14 @@ class Quantiles(TimeSampling):
     distribution: Any
 
     def ppf(self, u):
-        t = np.asarray(self.distribution.ppf(u.double().cpu().numpy()))
+        quantiles = u.double().cpu().numpy()
+        t = np.asarray(self.distribution.ppf(quantiles), dtype=float)
+        if t.shape != quantiles.shape:
+            raise ValueError(
+                f"time_sampling={self.distribution!r} gave times of shape {t.shape} "
+                f"for quantiles of shape {quantiles.shape}; its ppf must give one time "
+                "for each."
+            )
         if not np.all((t >= 0) & (t <= 1)):
             raise ValueError(
                 f"time_sampling={self.distribution!r} gave times from {t.min():.4g} "

@@ -6,6 +6,7 @@ functions of the seed and the number of the step (or epoch) alone.
 
 from __future__ import annotations
 
+import copy
 from contextlib import nullcontext
 
 import numpy as np
@@ -24,12 +25,19 @@ from diffrep.core.rows import RowBatches, padded
 __all__ = [
     "RepresentationNet",
     "SeededNet",
+    "copied_net",
 ]
 
 MAX_GRAD_NORM = 1.0
 
 #: Rows are encoded in blocks of this size.
 BLOCK = {"cpu": 384, "cuda": 1024, "mps": 1024}
+
+
+def copied_net(net):
+    """Copy of a net to train on; its callbacks, which the next training sets, stay."""
+    kept = [net.callbacks, getattr(net, "callbacks_", None)]
+    return copy.deepcopy(net, {id(callbacks): callbacks for callbacks in kept})
 
 
 class SeededNet(TrainingLoop):
@@ -152,6 +160,11 @@ class SeededNet(TrainingLoop):
         Returns
         -------
         values : ndarray of shape (n, ...), float32
+
+        Raises
+        ------
+        ValueError
+            If some are infinite or NaN.
         """
         n_block = BLOCK.get(torch.device(self.device).type, BLOCK["cpu"])
         starts = range(0, len(rows), n_block)
@@ -165,6 +178,12 @@ class SeededNet(TrainingLoop):
                 if start == 0:
                     values = np.empty((len(rows), *found.shape[1:]), np.float32)
                 values[block] = found.numpy()
+        if not np.isfinite(values).all():
+            raise ValueError(
+                "The network gives infinite values or NaN for some rows: weights or "
+                "noise process are beyond float32. Fit it anew, on rescaled columns "
+                "or with another `sde`."
+            )
         return values
 
     def _generator(self, stream, step=0, rank=0):

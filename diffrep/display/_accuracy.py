@@ -28,6 +28,7 @@ class TimeProbeDisplay(BaseDisplay):
     """
 
     _labels = {"xlabel": "t", "ylabel": "accuracy"}
+    _columns = ("t", "probe", "stacked", "accuracy")
 
     @classmethod
     def from_estimator(cls, representation, X, y, X_test, y_test, *, ax=None, **kwargs):
@@ -97,6 +98,7 @@ class LabelEfficiencyDisplay(BaseDisplay):
     """
 
     _labels = {"xlabel": "labelled rows", "ylabel": "accuracy"}
+    _columns = ("representation", "split", "n_labels", "accuracy")
 
     @classmethod
     def from_estimators(cls, representations, X, y, *, ax=None, **kwargs):

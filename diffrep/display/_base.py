@@ -17,6 +17,9 @@ class BaseDisplay(ABC):
     _labels: dict = {}
     _legend = True
 
+    #: Columns that a DataFrame of results must have, each of several if it is a dict.
+    _columns: tuple[str, ...] = ()
+
     def __init__(self, results):
         self.results = results
 
@@ -35,7 +38,23 @@ class BaseDisplay(ABC):
         -------
         display : object
             With the attributes of the class.
+
+        Raises
+        ------
+        ValueError
+            If a DataFrame lacks columns that are drawn.
         """
+        frames = results.values() if isinstance(results, dict) else [results]
+        for frame in frames if cls._columns else []:
+            missing = [
+                c for c in cls._columns if c not in getattr(frame, "columns", ())
+            ]
+            if missing:
+                raise ValueError(
+                    f"results lacks the columns {', '.join(missing)} that "
+                    f"{cls.__name__} draws. Pass what the function of diffrep."
+                    "evaluation returned that it is made for."
+                )
         return cls(results).plot(ax=ax)
 
     def plot(self, ax=None):

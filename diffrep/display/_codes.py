@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from sklearn.decomposition import PCA
 
 from diffrep.display._base import BaseDisplay
@@ -67,13 +68,18 @@ class LatentDisplay(BaseDisplay):
 
     def _draw(self):
         self.scatters_ = []
-        groups = {None: slice(None)}
-        if self.y is not None:
-            y = np.asarray(self.y)
-            groups = {label: y == label for label in np.unique(y)}
         style = {"s": 6, "alpha": 0.7, "linewidths": 0}
-        for label, chosen in groups.items():
-            points = self.points[chosen].T
+        y = np.full(len(self.points), None) if self.y is None else np.asarray(self.y)
+        unlabelled = pd.isna(y)
+        if unlabelled.any():
+            points, own = self.points[unlabelled].T, {}
+            if not unlabelled.all():
+                own = {"color": "lightgrey", "label": "no label"}
+            scatter = self.ax_.scatter(*points, **style, **own)
+            self.scatters_.append(scatter)
+        labels = pd.unique(y[~unlabelled])
+        for label in sorted(labels, key=lambda label: (type(label).__name__, label)):
+            points = self.points[y == label].T
             self.scatters_.append(self.ax_.scatter(*points, label=label, **style))
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from scipy.spatial.distance import jensenshannon
 
-from diffrep.core.device import Stream, generator
+from diffrep.core.device import Stream, generator, in_usual_state
 from diffrep.core.mutual_information import mutual_information
 from diffrep.evaluation._probing import check_labels, integer_seed, times_or_default
 
@@ -55,6 +55,7 @@ def code_similarity(representation, X, times=None):
     return pd.DataFrame(similarity, index=times, columns=times)
 
 
+@in_usual_state
 def code_information(
     representation,
     X,

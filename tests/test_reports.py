@@ -1,0 +1,534 @@
+"""What users of similar packages ran into: each report stands for a kind."""
+
+import hashlib
+import io
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import ClassVar
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+import torch
+from sklearn.base import clone
+from sklearn.ensemble import StackingClassifier
+from sklearn.linear_model import LogisticRegression
+from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+
+from diffrep import (
+    VE,
+    VP,
+    DiffusionRepresentation,
+    VariationalDiffusionRepresentation,
+    load,
+)
+from diffrep.baselines import (
+    AutoencoderRepresentation,
+    DenoiserFeatures,
+    RandomEncoderRepresentation,
+    SimCLRRepresentation,
+)
+from diffrep.core.score_networks import MLPScoreNetwork
+from diffrep.display import LatentDisplay, TimeProbeDisplay
+from diffrep.exceptions import CheckpointError
+from diffrep.semi_supervised import LaplaceNetClassifier, SemiSupervisedKFold
+from diffrep.trajectory import TrajectoryClassifier
+
+mpl.use("Agg")
+
+X = np.random.default_rng(0).normal(size=(60, 6))
+Y = (X[:, 0] > 0).astype(int)
+PARTIAL = np.where(np.arange(60) < 30, Y, -1)
+QUICK = {"n_components": 4, "max_epochs": 2, "random_state": 0}
+KINDS = {
+    "DRL": DiffusionRepresentation(**QUICK),
+    "VDRL": VariationalDiffusionRepresentation(**QUICK),
+    "autoencoder": AutoencoderRepresentation(**QUICK),
+    "simCLR": SimCLRRepresentation(**QUICK),
+    "DDAE": DenoiserFeatures(16, max_epochs=2, random_state=0),
+}
+EACH = pytest.mark.parametrize("kind", KINDS)
+
+
+def drl(**parameters):
+    return DiffusionRepresentation(**QUICK | parameters)
+
+
+def laplace(**parameters):
+    return LaplaceNetClassifier(**{"max_epochs": 2, "random_state": 0} | parameters)
+
+
+# Labels
+
+
+@pytest.mark.parametrize("make", [list, lambda y: np.array(y, dtype=object), pd.Series])
+def test_the_marker_stays_a_number_among_text(make):
+    y = make(["a", "b"] * 10 + [-1] * 40)
+    assert laplace().fit(X, y).classes_.tolist() == ["a", "b"]
+    tests = [test for _, test in SemiSupervisedKFold(2).split(X, y)]
+    assert sorted(np.concatenate(tests)) == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("y", "match"),
+    [
+        (np.array(["a", "b"] * 10 + [-1] * 40), "the text '-1'"),
+        (pd.Series(["a", "b"] * 10 + ["-1"] * 40), "the text '-1'"),
+        (np.r_[np.nan, np.ones(29), np.zeros(30)], "NaN|missing labels"),
+        (np.array([None] + [1] * 29 + [0] * 30, dtype=object), "NaN|missing labels"),
+        (X[:, 0], "continuous"),
+    ],
+)
+def test_labels_that_are_none_are_refused(y, match):
+    with pytest.raises(ValueError, match=match):
+        laplace().fit(X, y)
+    with pytest.raises(ValueError, match=match):
+        next(SemiSupervisedKFold(2).split(X, y))
+
+
+@pytest.mark.parametrize("dtype", [">i4", ">f8", np.longdouble, np.int8])
+def test_labels_of_any_number_type(dtype):
+    expected = laplace().fit(X, PARTIAL).predict(X)
+    found = laplace().fit(X, PARTIAL.astype(dtype)).predict(X)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_stacking_over_the_splitter_of_partial_labels():
+    stack = StackingClassifier([("a", LogisticRegression())], cv=SemiSupervisedKFold(2))
+    assert stack.fit(X, Y).score(X, Y) > 0.8
+
+
+# Columns
+
+
+def test_columns_in_another_order_are_refused_by_all():
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    turned = frame[list("fedcba")]
+    rep = drl().fit(frame)
+    for classifier in (laplace(representation=rep), TrajectoryClassifier(rep)):
+        with pytest.raises(ValueError, match="feature names should match"):
+            classifier.fit(turned, PARTIAL)
+
+
+IMAGES = np.random.default_rng(1).integers(0, 256, (30, 3, 8, 6), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("order", ["first", "last"])
+@pytest.mark.parametrize("method", ["transform", "score", "predict"])
+def test_images_are_rows_whatever_their_order(order, method):
+    rows = IMAGES.reshape(30, -1)
+    images = IMAGES if order == "first" else np.moveaxis(IMAGES, 1, -1)
+    rep = drl(image_shape=(3, 8, 6))
+    y = np.arange(30) % 2
+    if method == "predict":
+        rep = TrajectoryClassifier(rep, max_epochs=1, random_state=0)
+    expected = getattr(clone(rep).fit(rows, y), method)(rows)
+    np.testing.assert_array_equal(getattr(rep.fit(images, y), method)(images), expected)
+    np.testing.assert_array_equal(getattr(rep, method)(rows), expected)
+
+
+def test_grey_images_need_no_channel():
+    rep = drl(image_shape=(1, 8, 6)).fit(IMAGES[:, 0])
+    assert rep.transform(IMAGES[:, 0]).shape == (30, 4)
+    assert rep.transform(IMAGES[:, 0, :, :, None]).shape == (30, 4)
+
+
+@pytest.mark.parametrize(
+    ("image_shape", "images", "match"),
+    [
+        (None, IMAGES, "Give image_shape="),
+        ((3, 8, 6), IMAGES[:, :, :7], "does not hold images"),
+        ((3, 8, 6), IMAGES[:, 0], "does not hold images"),
+        ((3, 3, 3), IMAGES[:, :, :3, :3], "fits both"),
+        ((8, 6, 3), IMAGES.reshape(30, -1), "channels last"),
+    ],
+)
+def test_images_of_doubtful_order_are_refused(image_shape, images, match):
+    with pytest.raises(ValueError, match=match):
+        drl(image_shape=image_shape).fit(images)
+
+
+def test_dates_beside_numbers_are_refused_in_words():
+    frame = pd.DataFrame({"a": pd.date_range("2020", periods=60), "b": X[:, 0]})
+    with pytest.raises(TypeError, match="Turn dates into numbers"):
+        drl().fit(frame)
+
+
+# Callbacks
+
+
+def test_a_scheduler_without_effect_is_refused():
+    scheduler = LRScheduler("StepLR", step_size=1)
+    for estimator in (drl(), TrajectoryClassifier(n_times=2)):
+        with pytest.raises(ValueError, match="LRScheduler"):
+            estimator.set_params(callbacks=[scheduler]).fit(X, Y)
+
+
+def test_callbacks_stop_all_estimators():
+    stop = EarlyStopping(monitor="train_loss", patience=1, threshold=10)
+    rep = drl(callbacks=[stop], max_epochs=9).fit(X)
+    assert rep.n_iter_ == 2
+    classifier = laplace(representation=rep, callbacks=[stop], max_epochs=9)
+    assert classifier.fit(X, PARTIAL).n_iter_ == 2
+
+
+class Locked(Callback):
+    """One that cannot be copied, such as a connection."""
+
+    def __init__(self):
+        self.lock, self.n = threading.Lock(), 0
+
+    def on_epoch_end(self, net, **kwargs):
+        self.n += 1
+
+
+def test_callbacks_that_cannot_be_copied_are_used_as_they_are():
+    locked = Locked()
+    rep = drl(callbacks=[locked], warm_start=True).fit(X)
+    assert locked.n == 2
+    rep.fit(X).partial_fit(X)
+    assert locked.n == 5
+
+
+def test_checkpoints_of_skorch_find_what_they_look_for(tmp_path):
+    saved = Checkpoint(dirname=tmp_path)
+    drl(callbacks=[saved], early_stopping=True).fit(X)
+    assert (tmp_path / "params.pt").exists()
+
+
+class Failing(Callback):
+    def on_batch_end(self, net, **kwargs):
+        raise RuntimeError("no room")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "error"),
+    [({"lr": 1e30}, "diverged"), ({"callbacks": [Failing()]}, "no room")],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "fit_batches"])
+@pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
+def test_an_estimator_is_as_it_was_after_a_failure(method, parameters, error):
+    rep = drl(warm_start=True).fit(X)
+    codes, history = rep.transform(X), rep.history_
+    rep.set_params(**parameters)
+    with pytest.raises(RuntimeError, match=error):
+        getattr(rep, method)([X] if method == "fit_batches" else X)
+    np.testing.assert_array_equal(rep.transform(X), codes)
+    assert rep.history_ is history
+
+
+# Parameters that change between fits
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"n_components": 7},
+        {"t_grid": 3},
+        {"sde": "vp"},
+        {"preconditioning": "none"},
+        {"noise_space": "data"},
+        {"encoder": "mlp"},
+        {"image_shape": (1, 2, 3)},
+    ],
+)
+@pytest.mark.parametrize("method", ["fit", "partial_fit"])
+def test_what_a_net_is_built_with_cannot_change(change, method):
+    rep = drl(warm_start=True).fit(X).set_params(**change)
+    with pytest.raises(ValueError, match=f"{next(iter(change))} from"):
+        getattr(rep, method)(X)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "attribute"),
+    [
+        ("DRL", {"l1_weight": 1.0}, "penalty_weight"),
+        ("DRL", {"code_dropout": 0.5}, "code_dropout"),
+        ("DRL", {"mixup": True}, "mixup"),
+        ("DRL", {"augment": None}, "augment"),
+        ("DRL", {"time_sampling": "uniform"}, "times"),
+        ("DRL", {"loss_weighting": "eps"}, "times"),
+        ("VDRL", {"kl_weight": 0.5}, "penalty_weight"),
+        ("simCLR", {"temperature": 0.7}, "temperature"),
+    ],
+)
+def test_what_weighs_acts_in_a_warm_start(name, change, attribute):
+    rep = clone(KINDS[name]).set_params(warm_start=True).fit(X)
+    plain = clone(rep).fit(X).fit(X).transform(X)
+    before = getattr(rep.net_.module_, attribute)
+    rep.set_params(**change).fit(X)
+    assert getattr(rep.net_.module_, attribute) != before
+    fresh = clone(rep).fit(X)
+    assert getattr(rep.net_.module_, attribute) == getattr(
+        fresh.net_.module_, attribute
+    )
+    assert not np.allclose(rep.transform(X), plain, atol=1e-6)
+
+
+class Recording(MLPScoreNetwork):
+    seen: ClassVar[list] = []
+
+    def forward(self, x_t, t, z):
+        self.seen.append(z.detach())
+        return super().forward(x_t, t, z)
+
+
+@pytest.mark.parametrize("rep", [drl(mixup=True), KINDS["VDRL"]], ids=["mixup", "VDRL"])
+def test_a_decoder_is_trained_on_the_codes_that_are_given_out(rep):
+    rep = clone(rep).set_params(score_network=Recording).fit(X)
+    Recording.seen.clear()
+    model = rep.fit_decoder(X, max_epochs=1).net_.module_
+    with torch.inference_mode():
+        codes = model.curve(rep._rows(X)[:][0], torch.ones(1))[:, 0]
+    differences = torch.cat(Recording.seen)[:, None] - codes
+    assert len(differences) == len(X)
+    assert differences.abs().amax(2).amin(1).max() < 1e-5
+
+
+# What is around a call
+
+
+@pytest.mark.parametrize(
+    "mode",
+    [
+        torch.inference_mode,
+        torch.no_grad,
+        lambda: torch.autocast("cpu", torch.bfloat16),
+        lambda: torch.device("meta"),
+        lambda: np.errstate(all="raise"),
+        lambda: sklearn.config_context(array_api_dispatch=True),
+    ],
+    ids=["inference", "no_grad", "autocast", "meta", "errstate", "dispatch"],
+)
+@EACH
+def test_modes_around_a_call_change_nothing(kind, mode, tmp_path):
+    rows = X.copy()
+    rows[:, 0] *= 1e-310  # denormal numbers
+    rep = clone(KINDS[kind]).fit(rows)
+    codes = rep.transform(rows)
+    rep.save(tmp_path / "model")
+    with mode():
+        np.testing.assert_array_equal(rep.transform(rows), codes)
+        np.testing.assert_array_equal(clone(rep).fit(rows).transform(rows), codes)
+        np.testing.assert_array_equal(load(tmp_path / "model").transform(rows), codes)
+
+
+@pytest.mark.parametrize(
+    "mode", [torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)]
+)
+def test_modes_around_classifiers_change_nothing(mode):
+    expected = laplace().fit(X, PARTIAL).predict_proba(X)
+    with mode():
+        found = laplace().fit(X, PARTIAL).predict_proba(X)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_another_default_dtype_is_refused_in_words():
+    torch.set_default_dtype(torch.float64)
+    try:
+        with pytest.raises(RuntimeError, match="set_default_dtype"):
+            drl().fit(X)
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_tensors_are_rows():
+    with sklearn.config_context(array_api_dispatch=True):
+        codes = drl().fit(torch.tensor(X)).transform(torch.tensor(X))
+    np.testing.assert_array_equal(codes, drl().fit(X).transform(X))
+
+
+def test_masks_of_any_layout():
+    classifier = TrajectoryClassifier(max_epochs=1, n_times=2, head="attention")
+    classifier.fit(X, Y)
+    mask = np.array([True, False, True])
+    mask.flags.writeable = False
+    np.testing.assert_array_equal(
+        classifier.attention(X, mask=mask), classifier.attention(X, mask=mask[::-1])
+    )
+
+
+def test_empty_batches_are_passed_over():
+    rep = drl().fit_batches([X[:0], X[:30], X[:0], X[30:]])
+    shapes = [codes.shape for codes in rep.transform_batches([X[:0], X[:3]])]
+    assert shapes == [(0, 4), (3, 4)]
+
+
+# Numbers that are none
+
+
+def test_codes_that_are_not_finite_are_refused():
+    rep = drl().fit(X)
+    with torch.no_grad():
+        for weight in rep.net_.module_.encoder.parameters():
+            weight.fill_(3e38)
+    with pytest.raises(ValueError, match="infinite values or NaN"):
+        rep.transform(X)
+
+
+@pytest.mark.parametrize("sde", [VP(1e-300, 1e-299), VE(1e-60, 1e-50)])
+def test_noise_that_hides_nothing_is_refused(sde):
+    with pytest.raises(ValueError, match="noise-to-signal ratios"):
+        drl(sde=sde).fit(X)
+
+
+class Times:
+    def __init__(self, ppf):
+        self.ppf = ppf
+
+
+@pytest.mark.parametrize("ppf", [lambda u: 0.5, lambda u: u[:, None], lambda u: u[:1]])
+def test_times_of_another_shape_are_refused(ppf):
+    with pytest.raises(ValueError, match="ppf must give one time for each"):
+        drl(time_sampling=Times(ppf)).fit(X)
+
+
+def test_rows_that_are_all_alike_are_classified():
+    rows = np.ones((20, 4))
+    classifier = laplace().fit(rows, [0, 1] * 5 + [-1] * 10)
+    assert np.isfinite(classifier.predict_proba(rows)).all()
+
+
+# Files
+
+
+def test_progress_bars_are_not_saved(tmp_path):
+    rep = drl().fit(X).set_params(verbose=1)
+    rep.save(tmp_path / "model")
+    assert load(tmp_path / "model").verbose == 0
+
+
+def test_home_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    rep = drl(checkpoint="~/checkpoints").fit(X)
+    rep.save("~/model")
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoints", "model"}
+    np.testing.assert_array_equal(load("~/model").transform(X), rep.transform(X))
+
+
+def test_a_missing_folder_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no folder .*missing"):
+        drl().fit(X).save(tmp_path / "missing" / "model")
+
+
+def test_links_and_permissions_stay(tmp_path):
+    target, link = tmp_path / "target", tmp_path / "link"
+    target.write_bytes(b"")
+    target.chmod(0o600)
+    link.symlink_to(target)
+    rep = drl().fit(X)
+    rep.save(link)
+    assert link.is_symlink()
+    assert target.stat().st_mode & 0o777 == 0o600
+    np.testing.assert_array_equal(load(target).transform(X), rep.transform(X))
+
+
+def test_what_is_no_file_is_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(OSError, match="no regular file"):
+        drl().fit(X).save(pipe)
+    assert pipe.is_fifo()
+    with pytest.raises(OSError, match="no regular file"):
+        drl().fit(X).save(tmp_path)
+
+
+def test_stray_files_beside_checkpoints_are_passed_over(tmp_path):
+    rep = drl(checkpoint=tmp_path).fit(X)
+    (folder,) = tmp_path.iterdir()
+    (own,) = folder.iterdir()
+    (folder / "00000002 (copy).ckpt").write_bytes(own.read_bytes())
+    (folder / "00000008.ckpt").mkdir()
+    os.mkfifo(folder / "00000009.ckpt")
+    again = clone(rep).fit(X)
+    np.testing.assert_array_equal(again.transform(X), rep.transform(X))
+    pd.testing.assert_frame_equal(again.history_, rep.history_)  # seconds included
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda state: [],
+        lambda state: state | {"more": 1},
+        lambda state: state | {"run": {}},
+        lambda state: state | {"history": [1]},
+        lambda state: state | {"now": state["now"] | {"step": "one"}},
+        lambda state: state | {"now": state["now"] | {"module": {}}},
+        lambda state: state | {"now": state["now"] | {"optimizer": {"state": 1}}},
+    ],
+)
+def test_checkpoints_of_another_form_are_refused(change, tmp_path):
+    rep = drl(checkpoint=tmp_path).fit(X)
+    (path,) = tmp_path.glob("*/*.ckpt")
+    line, payload = path.read_bytes()[32:].split(b"\n", 1)
+    state = torch.load(io.BytesIO(payload), weights_only=True)
+    changed = io.BytesIO()
+    torch.save(change(state), changed)
+    body = line + b"\n" + changed.getvalue()
+    path.write_bytes(hashlib.sha256(body).digest() + body)
+    with pytest.raises(CheckpointError):
+        clone(rep).fit(X)
+
+
+def test_checkpoints_set_no_methods_of_callbacks(tmp_path):
+    rep = drl(checkpoint=tmp_path, callbacks=[EarlyStopping("train_loss")]).fit(X)
+    (path,) = tmp_path.glob("*/*.ckpt")
+    line, payload = path.read_bytes()[32:].split(b"\n", 1)
+    state = torch.load(io.BytesIO(payload), weights_only=True)
+    (own,) = state["now"]["callbacks"].values()
+    own["on_train_end"] = "text"
+    changed = io.BytesIO()
+    torch.save(state, changed)
+    body = line + b"\n" + changed.getvalue()
+    path.write_bytes(hashlib.sha256(body).digest() + body)
+    clone(rep).fit(X)  # would call the text
+
+
+class Arrays(Callback):
+    def on_epoch_end(self, net, **kwargs):
+        net.history.record("array", np.ones(3))
+
+
+def test_arrays_in_the_history_do_not_hinder_checkpoints(tmp_path):
+    rep = drl(checkpoint=tmp_path, callbacks=[Arrays()])
+    codes = rep.fit(X).transform(X)
+    np.testing.assert_array_equal(clone(rep).fit(X).transform(X), codes)
+
+
+def test_devices_that_are_modules_are_not_imported():
+    with pytest.raises(ValueError, match="none of cpu, cuda"):
+        drl(device="hpu").fit(X)
+    assert "torch.hpu" not in sys.modules
+
+
+# Figures, names
+
+
+def test_points_without_a_label_are_drawn():
+    y = np.array([None] * 20 + ["a"] * 20 + ["b"] * 20, dtype=object)
+    display = LatentDisplay.from_estimator(drl(n_components=2).fit(X), X, y)
+    assert [s.get_label() for s in display.scatters_] == ["no label", "a", "b"]
+    assert [len(s.get_offsets()) for s in display.scatters_] == [20, 20, 20]
+
+
+def test_frames_of_other_results_are_refused():
+    with pytest.raises(ValueError, match="lacks the columns t, probe, stacked"):
+        TimeProbeDisplay.from_results({"DRL": pd.DataFrame({"accuracy": [0.5]})})
+
+
+def test_modules_are_there_by_name():
+    script = "import diffrep; diffrep.evaluation.compare, diffrep.display"
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=Path.home())
+
+
+def test_random_encoders_are_pickled_and_cloned():
+    rep = RandomEncoderRepresentation(4, random_state=0).fit(X)
+    again = pickle.loads(pickle.dumps(rep))
+    np.testing.assert_array_equal(again.transform(X), rep.transform(X))
+    assert clone(rep).get_params() == rep.get_params()
