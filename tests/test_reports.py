@@ -19,6 +19,8 @@ import torch
 from sklearn.base import clone
 from sklearn.ensemble import StackingClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 
 from diffrep import (
@@ -35,7 +37,13 @@ from diffrep.baselines import (
     SimCLRRepresentation,
 )
 from diffrep.core.score_networks import MLPScoreNetwork
-from diffrep.display import LatentDisplay, TimeProbeDisplay
+from diffrep.display import (
+    CodeSwapDisplay,
+    LatentDisplay,
+    ReconstructionDisplay,
+    TimeProbeDisplay,
+)
+from diffrep.evaluation import compare, information_profile
 from diffrep.exceptions import CheckpointError
 from diffrep.semi_supervised import LaplaceNetClassifier, SemiSupervisedKFold
 from diffrep.trajectory import TrajectoryClassifier
@@ -131,6 +139,31 @@ def test_images_are_rows_whatever_their_order(order, method):
     expected = getattr(clone(rep).fit(rows, y), method)(rows)
     np.testing.assert_array_equal(getattr(rep.fit(images, y), method)(images), expected)
     np.testing.assert_array_equal(getattr(rep, method)(rows), expected)
+
+
+def test_images_go_through_searches_comparisons_and_figures():
+    images, y = np.moveaxis(IMAGES, 1, -1), np.arange(30) % 2
+    rep = drl(image_shape=(3, 8, 6), max_epochs=1, code_dropout=0.1)
+    rows = IMAGES.reshape(30, -1)
+    pipeline = make_pipeline(rep, LogisticRegression())
+    np.testing.assert_array_equal(
+        cross_val_score(pipeline, images, y, cv=2),
+        cross_val_score(pipeline, rows, y, cv=2),
+    )
+    found, expected = (
+        compare({"DRL": rep}, X, y, cv=2, n_labels=["all"])["accuracy"]
+        for X in (images, rows)
+    )
+    np.testing.assert_array_equal(found, expected)
+    rep.fit(rows)
+    for display in (ReconstructionDisplay, CodeSwapDisplay):
+        found, expected = (
+            display.from_estimator(rep, X).images for X in (images[:4], rows[:4])
+        )
+        np.testing.assert_array_equal(found, expected)
+    pd.testing.assert_frame_equal(
+        information_profile(rep, images), information_profile(rep, rows)
+    )
 
 
 def test_grey_images_need_no_channel():

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
+from diffrep._validation import check_rows
 from diffrep.display._base import BaseDisplay
 
 __all__ = [
@@ -227,7 +228,8 @@ class ReconstructionDisplay(_ImagesDisplay):
         -------
         display : ReconstructionDisplay
         """
-        X, codes = np.asarray(X), representation.transform(X)
+        X = check_rows(representation, X, reset=False)
+        codes = representation.transform(X)
         back = [
             representation.sample(codes, start=X, t=t, random_state=random_state)
             for t in times
@@ -281,7 +283,8 @@ class CodeSwapDisplay(_ImagesDisplay):
         -------
         display : CodeSwapDisplay
         """
-        X, codes, n = np.asarray(X), representation.transform(X), len(X)
+        X = check_rows(representation, X, reset=False)
+        codes, n = representation.transform(X), len(X)
         swapped = representation.sample(
             np.tile(codes, (n, 1)),
             start=np.repeat(X, n, axis=0),
