@@ -165,7 +165,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
             Rows of any real dtype, a memory map included; images are flattened
             rows, see `image_shape`.
         y : None
@@ -192,13 +192,14 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
 
         Returns
         -------
-        codes : ndarray of shape (n, n_components) or (n, T * n_components)
-            float32. With T times in `t_grid_` the columns are time-major. The
-            code of a row does not depend, to the bit, on the other rows.
+        codes : ndarray of shape (n_samples, n_columns)
+            float32; ``n_columns = n_components``, or ``T * n_components`` with T
+            times in `t_grid_`, time-major. The code of a row does not depend, to the
+            bit, on the other rows.
         """
         check_is_fitted(self)
         X = check_rows(self, X, reset=False)
@@ -209,11 +210,11 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
         Parameters
         ----------
-        batches : iterable of array-like of shape (n, n_features)
+        batches : iterable of array-like of shape (n_samples, n_features)
 
         Yields
         ------
-        codes : ndarray of shape (n, n_components) or (n, T * n_components)
+        codes : ndarray of shape (n_samples, n_columns)
             Of each batch, as `transform` gives them.
         """
         for X in batches:
@@ -228,14 +229,14 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         t : float or array-like of shape (T,)
             Times in [0, 1]. At t = 1, where the noise hides all of a row, codes are
             those of ``t_grid=None``.
 
         Returns
         -------
-        codes : ndarray of shape (n, T, n_components)
+        codes : ndarray of shape (n_samples, T, n_components)
             float32.
 
         Raises
@@ -251,8 +252,9 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
     def to_onnx(self, path):
         """Write the way from rows to codes as a graph in ONNX, to serve without torch.
 
-        Its input is "X", float32 of shape (n, n_features), its output "codes", what
-        `transform` gives, in float32 also with ``precision="bf16"``; n is free.
+        Its input is "X", float32 of shape (n_samples, n_features), its output "codes",
+        what `transform` gives, in float32 also with ``precision="bf16"``; n_samples is
+        free.
 
         Parameters
         ----------
@@ -556,7 +558,7 @@ class TrainedRepresentation(BaseRepresentation):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
             Rows of any real dtype, a memory map included; images are flattened
             rows, see `image_shape`.
         y : None
@@ -604,7 +606,7 @@ class TrainedRepresentation(BaseRepresentation):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         y : None
             Ignored.
 
@@ -629,7 +631,7 @@ class TrainedRepresentation(BaseRepresentation):
 
         Parameters
         ----------
-        batches : iterable of array-like of shape (n, n_features)
+        batches : iterable of array-like of shape (n_samples, n_features)
             A generator, a torch DataLoader, the record batches of pyarrow. The
             batches may be of any length, and of different ones.
 

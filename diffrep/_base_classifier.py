@@ -84,11 +84,11 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
 
         Returns
         -------
-        probabilities : ndarray of shape (n, n_classes)
+        probabilities : ndarray of shape (n_samples, n_classes)
             In the order of `classes_`. Those of a row do not depend, to the
             bit, on the other rows.
         """
@@ -103,11 +103,11 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
 
         Returns
         -------
-        y : ndarray of shape (n,)
+        y : ndarray of shape (n_samples,)
         """
         numbers = self.predict_proba(X).argmax(axis=1)
         return self.classes_[numbers]

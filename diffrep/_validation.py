@@ -117,8 +117,8 @@ def check_rows(estimator, X, y="no_validation", *, reset):
     ----------
     estimator : object
         Its ``n_features_in_`` is set with ``reset=True``, else checked.
-    X : array-like of shape (n, n_features), or images as `flattened` takes them
-    y : array-like of shape (n,), optional
+    X : array-like of shape (n_samples, n_features), or images as `flattened` takes them
+    y : array-like of shape (n_samples,), optional
         Checked and returned as well, if it is given.
     reset : bool
 
@@ -156,8 +156,9 @@ def flattened(images, image_shape):
 
     Parameters
     ----------
-    images : array of shape (n, channels, height, width), (n, height, width, channels) \
-            or, with one channel, (n, height, width)
+    images : array of shape (n_samples, channels, height, width)
+        Or (n_samples, height, width, channels) or, with one channel, (n_samples,
+        height, width).
     image_shape : tuple (channels, height, width) or None
 
     Raises
@@ -215,11 +216,11 @@ def check_partial_labels(y):
 
     Parameters
     ----------
-    y : ndarray of shape (n,)
+    y : ndarray of shape (n_samples,)
 
     Returns
     -------
-    unlabelled : ndarray of bool of shape (n,)
+    unlabelled : ndarray of bool of shape (n_samples,)
 
     Raises
     ------

@@ -94,7 +94,7 @@ class _BaseAutoencoder(_WithoutNoise, TrainedRepresentation):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         y : None
             Ignored.
 

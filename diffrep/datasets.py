@@ -62,10 +62,10 @@ def load_dataset(name, *, folder=None, random_state=0):
     Returns
     -------
     data : sklearn.utils.Bunch
-        ``X_train`` of shape (n, n_features) and ``X_test`` of shape
+        ``X_train`` of shape (n_samples, n_features) and ``X_test`` of shape
         (n_test, n_features), uint8 for "mnist" and "cifar10" and float64
         elsewhere, images flattened in the order channels, height, width;
-        ``y_train`` and ``y_test`` of shape (n,) and (n_test,), int64;
+        ``y_train`` and ``y_test`` of shape (n_samples,) and (n_test,), int64;
         ``image_shape``, (channels, height, width) or None; ``name``.
 
     Raises
@@ -101,16 +101,16 @@ def colored_digits(images, *, random_state=0):
 
     Parameters
     ----------
-    images : array-like of shape (n, height, width)
+    images : array-like of shape (n_samples, height, width)
         0 where there is paper, the largest value where there is ink.
     random_state : int, RandomState instance or None, default=0
         Of the colours.
 
     Returns
     -------
-    X : ndarray of shape (n, 3 * height * width)
+    X : ndarray of shape (n_samples, 3 * height * width)
         float32 in [0, 1], in the order channels, height, width.
-    background, foreground : ndarray of shape (n,)
+    background, foreground : ndarray of shape (n_samples,)
         Numbers of the colours, 0 to 8, never the same one.
     """
     images = np.asarray(images, dtype=np.float32)
@@ -136,16 +136,16 @@ def textured_digits(images, *, random_state=0):
 
     Parameters
     ----------
-    images : array-like of shape (n, height, width)
+    images : array-like of shape (n_samples, height, width)
         0 where there is paper, the largest value where there is ink.
     random_state : int, RandomState instance or None, default=0
         Of places, textures and phases.
 
     Returns
     -------
-    X : ndarray of shape (n, 2 * height * 2 * width)
+    X : ndarray of shape (n_samples, 2 * height * 2 * width)
         float32, in units of the largest value.
-    place, texture : ndarray of shape (n,)
+    place, texture : ndarray of shape (n_samples,)
         Numbers of the places, 0 to 7, and of the textures, 0 to 5.
     """
     images = np.asarray(images, dtype=np.float32)

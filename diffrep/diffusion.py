@@ -151,7 +151,7 @@ class BaseDiffusion(TrainedRepresentation):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         y : None
             Ignored.
 
@@ -177,7 +177,7 @@ class BaseDiffusion(TrainedRepresentation):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         y : None
             Ignored.
         times : array-like of shape (T,), default=None
@@ -265,9 +265,9 @@ class BaseDiffusion(TrainedRepresentation):
 
         Parameters
         ----------
-        codes : array-like of shape (n, n_columns)
+        codes : array-like of shape (n_samples, n_columns)
             As `transform` gives them.
-        start : array-like of shape (n, n_features), default=None
+        start : array-like of shape (n_samples, n_features), default=None
             Rows to begin with, noised to time `t`: what they show survives as
             far as the noise lets it. None begins with noise alone.
         t : float, default=1.0
@@ -289,7 +289,7 @@ class BaseDiffusion(TrainedRepresentation):
 
         Returns
         -------
-        X : ndarray of shape (n, n_features)
+        X : ndarray of shape (n_samples, n_features)
             float32, in units of the data.
 
         Raises
@@ -324,14 +324,14 @@ class BaseDiffusion(TrainedRepresentation):
 
         Parameters
         ----------
-        codes : array-like of shape (n, n_columns)
+        codes : array-like of shape (n_samples, n_columns)
             As `transform` gives them.
         n_steps, guidance : optional
             As for `sample`.
 
         Returns
         -------
-        X : ndarray of shape (n, n_features)
+        X : ndarray of shape (n_samples, n_features)
             float32, in units of the data.
         """
         check_is_trained(self)
@@ -350,17 +350,17 @@ class BaseDiffusion(TrainedRepresentation):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
             Rows as `perturb` gives them: standardised, they are
             ``alpha(t) x0 + sigma(t) eps`` of standardised x0.
         t : float
             Time, in [0, 1].
-        codes : array-like of shape (n, n_columns)
+        codes : array-like of shape (n_samples, n_columns)
             As `transform` gives them.
 
         Returns
         -------
-        X : ndarray of shape (n, n_features)
+        X : ndarray of shape (n_samples, n_features)
             float32, in units of the data.
 
         Raises
@@ -398,14 +398,14 @@ class BaseDiffusion(TrainedRepresentation):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         t : float
             Time, in [0, 1].
         random_state : int, RandomState instance or None, default=None
 
         Returns
         -------
-        X_noisy : ndarray of shape (n, n_features)
+        X_noisy : ndarray of shape (n_samples, n_features)
             float32, in units of the data. Noise that was added in components
             of the data, or of features, is shown as the row of
             these components.
@@ -446,7 +446,7 @@ class BaseDiffusion(TrainedRepresentation):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         y : None
             Ignored.
         time_sampling, max_epochs : optional

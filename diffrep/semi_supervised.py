@@ -115,9 +115,9 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     classes_ : ndarray of shape (n_classes,)
     representation_ : estimator
         The fitted representation that the network started from.
-    transduction_ : ndarray of shape (n,)
+    transduction_ : ndarray of shape (n_samples,)
         Class of each row of X: its label, or what it was called in the end.
-    label_distributions_ : ndarray of shape (n, n_classes)
+    label_distributions_ : ndarray of shape (n_samples, n_classes)
         How sure the graph is of it.
     t_ : float or None
         Time at which codes are read: the one of the representation's ``t_grid_``,
@@ -197,8 +197,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
-        y : array-like of shape (n,)
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
             Classes; -1 for rows without a label, also among text in an array
             of objects.
 
@@ -408,9 +408,9 @@ class SemiSupervisedKFold(BaseCrossValidator):
 
         Parameters
         ----------
-        X : array-like of shape (n, ...)
+        X : array-like of shape (n_samples, ...)
             Not used.
-        y : array-like of shape (n,)
+        y : array-like of shape (n_samples,)
             Classes, -1 for rows without a label.
         groups : object
             Not used.

@@ -137,10 +137,10 @@ class TrajectoryClassifier(BaseCodeClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
-            Rows, or curves of shape (n, n_times * n_components) if
+        X : array-like of shape (n_samples, n_features)
+            Rows, or curves of shape (n_samples, n_times * n_components) if
             `representation` is None.
-        y : array-like of shape (n,)
+        y : array-like of shape (n_samples,)
             Classes.
 
         Returns
@@ -178,14 +178,14 @@ class TrajectoryClassifier(BaseCodeClassifier):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         mask : array-like of bool of shape (T + 1,), default=None
             Where attention may go, all through the head: to the T times and,
             last, to the token itself. None is everywhere.
 
         Returns
         -------
-        weights : ndarray of shape (n, T)
+        weights : ndarray of shape (n_samples, T)
             The mean over heads in the last layer; what is missing from a sum of
             1 is the weight of the token itself.
 
@@ -380,9 +380,9 @@ class TimeSelector(SelectorMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_times * n_components)
+        X : array-like of shape (n_samples, n_times * n_components)
             Codes, time-major, as `transform` of a representation gives them.
-        y : array-like of shape (n,) or (n, n_targets)
+        y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Classes or numbers.
 
         Returns
@@ -471,9 +471,9 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_times * n_components)
+        X : array-like of shape (n_samples, n_times * n_components)
             Codes, time-major, as `transform` of a representation gives them.
-        y : array-like of shape (n,)
+        y : array-like of shape (n_samples,)
             Classes, two of them at least.
 
         Returns
@@ -509,11 +509,11 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_times * n_components)
+        X : array-like of shape (n_samples, n_times * n_components)
 
         Returns
         -------
-        probabilities : ndarray of shape (n, n_classes)
+        probabilities : ndarray of shape (n_samples, n_classes)
         """
         check_is_fitted(self)
         curves = _by_time(validate_data(self, X, reset=False), self.n_times)
@@ -528,11 +528,11 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n, n_times * n_components)
+        X : array-like of shape (n_samples, n_times * n_components)
 
         Returns
         -------
-        y : ndarray of shape (n,)
+        y : ndarray of shape (n_samples,)
         """
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(axis=1)]

@@ -38,7 +38,7 @@ class TimeProbeDisplay(BaseDisplay):
         ----------
         representation : transformer
             Fitted.
-        X, y : array-like of shape (n, n_features) and (n,)
+        X, y : array-like of shape (n_samples, n_features) and (n_samples,)
         X_test, y_test : array-like of shape (n_test, n_features) and (n_test,)
         ax : matplotlib Axes, default=None
             None makes a figure.
@@ -108,7 +108,7 @@ class LabelEfficiencyDisplay(BaseDisplay):
         ----------
         representations : dict of str to transformer
             Not fitted.
-        X, y : array-like of shape (n, n_features) and (n,)
+        X, y : array-like of shape (n_samples, n_features) and (n_samples,)
         ax : matplotlib Axes, default=None
             None makes a figure.
         **kwargs

@@ -22,8 +22,8 @@ class LatentDisplay(BaseDisplay):
 
     Parameters
     ----------
-    points : ndarray of shape (n, 2)
-    y : array-like of shape (n,), default=None
+    points : ndarray of shape (n_samples, 2)
+    y : array-like of shape (n_samples,), default=None
         Classes.
 
     Attributes
@@ -46,8 +46,8 @@ class LatentDisplay(BaseDisplay):
         representation : transformer
             Fitted. Codes of two columns are drawn as they are, longer ones
             through their first two principal components.
-        X : array-like of shape (n, n_features)
-        y : array-like of shape (n,), default=None
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,), default=None
             Classes, for the colours.
         t : float, default=None
             Time at which codes that depend on t are read. None draws what
@@ -216,7 +216,7 @@ class ReconstructionDisplay(_ImagesDisplay):
         ----------
         representation : DiffusionRepresentation or VariationalDiffusionRepresentation
             Fitted to images.
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
             Some of them, one column for each.
         times : sequence of float, default=(0.4, 0.6, 0.8, 1.0)
             In [0, 1]. What is back from 1 has nothing of the row but its code.
@@ -271,7 +271,7 @@ class CodeSwapDisplay(_ImagesDisplay):
         ----------
         representation : DiffusionRepresentation or VariationalDiffusionRepresentation
             Fitted to images.
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
             Few of them: n * n are sampled.
         t : float, default=0.6
             In [0, 1].

@@ -79,7 +79,7 @@ class LossOverTimeDisplay(BaseDisplay):
         ----------
         representation : DiffusionRepresentation or VariationalDiffusionRepresentation
             Fitted.
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         y, times : optional
             Of ``loss_over_time``.
         ax : matplotlib Axes, default=None
@@ -127,7 +127,7 @@ class InformationProfileDisplay(BaseDisplay):
         ----------
         representation : DiffusionRepresentation or VariationalDiffusionRepresentation
             Fitted with `code_dropout`.
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         times : optional
             Of `diffrep.evaluation.information_profile`.
         ax : matplotlib Axes, default=None

@@ -37,7 +37,7 @@ class TimeSimilarityDisplay(BaseDisplay):
         ----------
         representation : transformer
             Fitted, with codes that depend on t.
-        X : array-like of shape (n, n_features)
+        X : array-like of shape (n_samples, n_features)
         times : array-like of shape (T,), default=None
             None is eleven times from 0 to 1.
         method : {"cka", "mutual_information"}, default="cka"
@@ -94,8 +94,8 @@ class AttentionProfileDisplay(BaseDisplay):
         ----------
         classifier : TrajectoryClassifier
             Fitted, with ``head="attention"``.
-        X : array-like of shape (n, n_features)
-        y : array-like of shape (n,)
+        X : array-like of shape (n_samples, n_features)
+        y : array-like of shape (n_samples,)
             Classes to average by.
         mask : optional
             Of `diffrep.evaluation.attention_profiles`.

@@ -47,9 +47,9 @@ def label_efficiency(
     ----------
     representation : transformer
         Fitted, on `X` or on other rows without labels; never on `X_test`.
-    X : array-like of shape (n, n_features)
+    X : array-like of shape (n_samples, n_features)
         Rows to draw the labelled ones from.
-    y : array-like of shape (n,)
+    y : array-like of shape (n_samples,)
         Their classes.
     X_test : array-like of shape (n_test, n_features)
     y_test : array-like of shape (n_test,)
@@ -102,8 +102,8 @@ def compare(
     ----------
     representations : dict of str to transformer
         Not fitted; clones are, on the training rows without their labels.
-    X : array-like of shape (n, n_features)
-    y : array-like of shape (n,)
+    X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
     cv : int, splitter or iterable of (train, test), default=3
         An int is a `StratifiedShuffleSplit` with a third of the rows for
         testing. ``[(train, test)] * 3`` gives one split three seeds.

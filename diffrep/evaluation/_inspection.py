@@ -43,8 +43,8 @@ def probe_over_time(
     representation : transformer
         Fitted. If it has a ``t_grid_`` that is not None its codes depend on t
         and come from ``encode(X, times)``; else it is static.
-    X : array-like of shape (n, n_features)
-    y : array-like of shape (n,)
+    X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
     X_test : array-like of shape (n_test, n_features)
     y_test : array-like of shape (n_test,)
     times : array-like of shape (T,), default=None
@@ -103,8 +103,8 @@ def class_silhouette(representations, X, y, *, times=None):
     ----------
     representations : dict of str to transformer
         Fitted.
-    X : array-like of shape (n, n_features)
-    y : array-like of shape (n,)
+    X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
     times : array-like of shape (T,), default=None
         Times at which codes that depend on t are read; None is
         ``np.linspace(0, 1, 11)``.
@@ -146,7 +146,7 @@ def information_profile(representation, X, *, times=None):
     ----------
     representation : DiffusionRepresentation or VariationalDiffusionRepresentation
         Fitted with `code_dropout`, so that there is a loss without a code.
-    X : array-like of shape (n, n_features)
+    X : array-like of shape (n_samples, n_features)
         Preferably not seen in `fit`.
     times : array-like of shape (T,), default=None
         Times in [0, 1], with steps that are small in ``ln(sigma / alpha)``.
@@ -187,7 +187,7 @@ def sample_diversity(representations, X, *, n_draws=10, random_state=0, **option
     ----------
     representations : dict of str to estimator
         Fitted, with a method ``sample``.
-    X : array-like of shape (n, n_features)
+    X : array-like of shape (n_samples, n_features)
         Rows whose codes are sampled.
     n_draws : int, default=10
         Samples of each code, at least 2.

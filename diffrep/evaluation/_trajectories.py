@@ -30,7 +30,7 @@ def code_similarity(representation, X, times=None):
     ----------
     representation : transformer
         Fitted, with codes that depend on t: ``encode(X, times)``.
-    X : array-like of shape (n, n_features)
+    X : array-like of shape (n_samples, n_features)
     times : array-like of shape (T,), default=None
         Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
 
@@ -75,7 +75,7 @@ def code_information(
     ----------
     representation : transformer
         Fitted, with codes that depend on t: ``encode(X, times)``.
-    X : array-like of shape (n, n_features)
+    X : array-like of shape (n_samples, n_features)
     times : array-like of shape (T,), default=None
         Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
     normalize : bool, default=True
@@ -152,8 +152,8 @@ def attention_profiles(classifier, X, y, *, mask=None):
     ----------
     classifier : TrajectoryClassifier
         Fitted, with ``head="attention"``.
-    X : array-like of shape (n, n_features)
-    y : array-like of shape (n,)
+    X : array-like of shape (n_samples, n_features)
+    y : array-like of shape (n_samples,)
         Classes to average by: those of the classifier, or any others.
     mask : array-like of bool of shape (T + 1,), default=None
         Where it may look, see `attention_masks`.
