@@ -129,11 +129,29 @@ def test_search_finds_a_parameter(site, browser, address):
     assert any("t_grid" in entry["text"] for entry in index["docs"])
     page = browser.new_page(viewport=DESK)
     page.goto(address)
+    page.wait_for_load_state("networkidle")  # the index is there, somebody listens
     page.fill("input[name=query]", "t_grid")
     found = page.locator(".md-search-result__item").first
     found.wait_for()
     assert "t_grid" in page.locator(".md-search-result__list").inner_text()
     page.close()
+
+
+def test_examples_are_copied_without_prompts(browser, address):
+    context = browser.new_context(permissions=["clipboard-read", "clipboard-write"])
+    page = context.new_page()
+    page.goto(f"{address}getting_started/")
+    block = page.locator(".highlight", has_text=">>> codes.shape").first
+    block.hover()
+    block.locator("button").first.click()
+    page.wait_for_timeout(200)
+    copied = page.evaluate("navigator.clipboard.readText()")
+    shown = block.inner_text()
+    context.close()
+    expected = [line[4:] for line in shown.splitlines() if line.startswith(">>> ")]
+    assert copied.splitlines() == expected
+    assert "(178, 8)" in shown
+    assert "(178, 8)" not in copied
 
 
 def test_every_page_in_a_browser(pages, browser, address):
