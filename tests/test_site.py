@@ -129,10 +129,13 @@ def test_search_finds_a_parameter(site, browser, address):
     assert any("t_grid" in entry["text"] for entry in index["docs"])
     page = browser.new_page(viewport=DESK)
     page.goto(address)
-    page.wait_for_load_state("networkidle")  # the index is there, somebody listens
-    page.fill("input[name=query]", "t_grid")
     found = page.locator(".md-search-result__item").first
-    found.wait_for()
+    for _ in range(30):  # nobody listens to the field before the index is there
+        page.fill("input[name=query]", "")
+        page.fill("input[name=query]", "t_grid")
+        page.wait_for_timeout(1000)
+        if found.is_visible():
+            break
     assert "t_grid" in page.locator(".md-search-result__list").inner_text()
     page.close()
 
