@@ -36,6 +36,8 @@ from diffrep.baselines import (
     RandomEncoderRepresentation,
     SimCLRRepresentation,
 )
+from diffrep.core.loop import TrainingLoop
+from diffrep.core.optimizers import AveragedAdamW
 from diffrep.core.score_networks import MLPScoreNetwork
 from diffrep.display import (
     CodeSwapDisplay,
@@ -521,6 +523,34 @@ def test_checkpoints_set_no_methods_of_callbacks(tmp_path):
     body = line + b"\n" + changed.getvalue()
     path.write_bytes(hashlib.sha256(body).digest() + body)
     clone(rep).fit(X)  # would call the text
+
+
+def test_a_second_interrupt_writes_no_torn_weights(tmp_path, monkeypatch):
+    parameters = {"batch_size": 16, "max_epochs": 4}
+    expected = drl(**parameters).fit(X).transform(X)
+    rep = drl(**parameters, checkpoint=tmp_path)
+    swap, done = AveragedAdamW.swap_averages, TrainingLoop._batch_done
+
+    def torn(self):
+        weights = self.param_groups[0]["params"]
+        kept = [weight.detach().clone() for weight in weights[1:]]
+        swap(self)
+        with torch.no_grad():
+            for weight, before in zip(weights[1:], kept, strict=True):
+                weight.copy_(before)
+        raise KeyboardInterrupt
+
+    def interrupted(self, loss):
+        done(self, loss)
+        if self.step_ == 2:
+            monkeypatch.setattr(AveragedAdamW, "swap_averages", torn)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(TrainingLoop, "_batch_done", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        rep.fit(X)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(clone(rep).fit(X).transform(X), expected)
 
 
 class Arrays(Callback):
