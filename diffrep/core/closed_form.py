@@ -85,8 +85,9 @@ def principal_components(
     X = X - mean
     n_features = X.shape[1]
     size = min(n_features, 2 * n_components)
-    Q, reduced = torch.eye(n_features, device=X.device), X
-    if size < n_features:
+    if size == n_features:
+        Q, reduced = torch.eye(n_features, device=X.device), X
+    else:
         fixed = torch.Generator(X.device).manual_seed(0)
         Q = torch.randn(n_features, size, generator=fixed, device=X.device)
         for _ in range(n_iter):

@@ -291,3 +291,11 @@ def test_a_bank_is_fitted_once():
     assert rows.fit(second) is features
     assert torch.equal(first.weight, second.weight)
     torch.testing.assert_close(features.X, second(rows.X))
+
+
+def test_components_of_very_wide_rows_take_no_square_matrix():
+    X = torch.randn(4, 200_000, generator=torch.Generator().manual_seed(0))
+    mean, variances, directions = principal_components(X, 2)
+    _, S, V = torch.linalg.svd(X - mean, full_matrices=False)
+    np.testing.assert_allclose(variances, S[:2] ** 2 / 4, rtol=1e-4)
+    np.testing.assert_allclose((V[:2] @ directions).abs(), np.eye(2), atol=1e-3)
