@@ -195,10 +195,12 @@ def flattened(images, image_shape):
 
 def _image_shape(estimator):
     """Shape of the images of an estimator, or of the representation in it."""
+    own = getattr(estimator, "image_shape", None)
+    if own is not None:
+        return own
     representation = getattr(estimator, "representation", None)
     representation = getattr(representation, "estimator", representation)
-    own = getattr(estimator, "image_shape", None)
-    return own or getattr(representation, "image_shape", None)
+    return getattr(representation, "image_shape", None)
 
 
 def labels_of_one_type(y):

@@ -169,7 +169,7 @@ def test_images_go_through_searches_comparisons_and_figures():
 
 
 def test_grey_images_need_no_channel():
-    rep = drl(image_shape=(1, 8, 6)).fit(IMAGES[:, 0])
+    rep = drl(image_shape=np.array([1, 8, 6])).fit(IMAGES[:, 0])
     assert rep.transform(IMAGES[:, 0]).shape == (30, 4)
     assert rep.transform(IMAGES[:, 0, :, :, None]).shape == (30, 4)
 
