@@ -126,7 +126,9 @@ def test_examples_have_pictures(site, script):
 
 def test_search_finds_a_parameter(site, browser, address):
     index = json.loads((site / "search/search_index.json").read_text())
-    assert any("t_grid" in entry["text"] for entry in index["docs"])
+    texts = " ".join(entry["title"] + " " + entry["text"] for entry in index["docs"])
+    for word in ("t_grid", "t-SNE", "anomaly", "latency", "PNG", "CSV", "signals"):
+        assert word in texts
     page = browser.new_page(viewport=DESK)
     page.goto(address)
     page.locator("input[name=query]").press_sequentially("t_grid")  # it heeds keys
