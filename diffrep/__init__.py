@@ -34,7 +34,7 @@ from diffrep.diffusion import (
 
 _MODULES = {
     *("baselines", "core", "datasets", "diffusion", "display", "evaluation"),
-    *("exceptions", "semi_supervised", "trajectory"),
+    *("exceptions", "semi_supervised", "testing", "trajectory"),
 }
 
 __all__ = [

@@ -13,7 +13,7 @@ PACKAGE = Path(diffrep.__file__).parent
 
 # Each module may import from those above it only.
 ORDER = [
-    ["exceptions", "_version"],
+    ["exceptions", "_version", "testing"],
     [
         "core.device",
         "core.distributed",

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+import torch
+from sklearn.decomposition import PCA
+from torch import nn
+
+from diffrep import DiffusionRepresentation
+from diffrep.baselines import (
+    AutoencoderRepresentation,
+    DenoiserFeatures,
+    RandomEncoderRepresentation,
+    SimCLRRepresentation,
+)
+from diffrep.testing import check_representation
+
+QUICK = {"n_components": 4, "max_epochs": 1}
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        DiffusionRepresentation(**QUICK, t_grid=2),
+        AutoencoderRepresentation(**QUICK),
+        SimCLRRepresentation(**QUICK),
+        DenoiserFeatures(16, max_epochs=1),
+        RandomEncoderRepresentation(4),
+    ],
+)
+def test_representations_keep_their_promises(estimator):
+    check_representation(estimator)
+
+
+class Centred(DiffusionRepresentation):
+    def transform(self, X):
+        codes = super().transform(X)
+        return codes - codes.mean(axis=0)
+
+
+class Double(DiffusionRepresentation):
+    def transform(self, X):
+        return super().transform(X).astype(float)
+
+
+class Drawing(DiffusionRepresentation):
+    def transform(self, X):
+        torch.rand(1)
+        return super().transform(X)
+
+
+class Unseeded(DiffusionRepresentation):
+    def transform(self, X):
+        codes = super().transform(X)
+        return codes + np.float32(np.random.default_rng().normal())
+
+
+class Changing(DiffusionRepresentation):
+    def fit(self, X, y=None):
+        super().fit(X)
+        self.n_components = 5
+        return self
+
+
+class Writing(DiffusionRepresentation):
+    def fit(self, X, y=None):
+        super().fit(X)
+        X[0] = 0
+        return self
+
+
+class Fixed(DiffusionRepresentation):
+    def fit(self, X, y=None):
+        seed, self.random_state = self.random_state, 0
+        super().fit(X)
+        self.random_state = seed
+        return self
+
+
+class Torn(DiffusionRepresentation):
+    def fit(self, X, y=None):
+        if np.isnan(X).any():
+            with torch.no_grad():
+                self.net_.module_.encoder.outputs[0].weight.zero_()
+        return super().fit(X)
+
+
+class Filling(DiffusionRepresentation):
+    def fit(self, X, y=None):
+        return super().fit(np.nan_to_num(X))
+
+
+@pytest.mark.parametrize(
+    ("broken", "match"),
+    [
+        (Centred, "depend on the other rows|mixed up"),
+        (Double, "float64"),
+        (Drawing, "global generator"),
+        (Unseeded, "one seed differ"),
+        (Changing, "changes parameters"),
+        (Writing, "changes the rows"),
+        (Fixed, "do not depend on random_state"),
+        (Torn, "a fit that failed"),
+        (Filling, "NaN is accepted"),
+    ],
+)
+def test_broken_promises_are_found(broken, match):
+    with torch.random.fork_rng(), pytest.raises(AssertionError, match=match):
+        check_representation(broken(**QUICK))
+
+
+def test_names_must_be_as_many_as_columns():
+    class Padded(DiffusionRepresentation):
+        def transform(self, X):
+            return np.pad(super().transform(X), [(0, 0), (0, 1)])
+
+    with pytest.raises(AssertionError, match="4 names for 5"):
+        check_representation(Padded(**QUICK))
+
+
+class Mine(nn.Module):
+    def __init__(self, data_shape, n_outputs, time_conditioned):
+        super().__init__()
+        self.map = nn.Linear(data_shape[0], n_outputs)
+
+    def forward(self, x):
+        return self.map(x)
+
+
+def test_encoders_of_the_users_own_pass():
+    check_representation(DiffusionRepresentation(32, max_epochs=1, encoder=Mine))
+
+
+def test_others_have_other_promises():
+    with pytest.raises(AssertionError):
+        check_representation(PCA(2))
