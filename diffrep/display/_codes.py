@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
 
-from diffrep._validation import check_rows
+from diffrep._validation import flattened
 from diffrep.display._base import BaseDisplay
 
 __all__ = [
@@ -228,7 +228,7 @@ class ReconstructionDisplay(_ImagesDisplay):
         -------
         display : ReconstructionDisplay
         """
-        X = check_rows(representation, X, reset=False)
+        X = _as_rows(representation, X)
         codes = representation.transform(X)
         back = [
             representation.sample(codes, start=X, t=t, random_state=random_state)
@@ -283,7 +283,7 @@ class CodeSwapDisplay(_ImagesDisplay):
         -------
         display : CodeSwapDisplay
         """
-        X = check_rows(representation, X, reset=False)
+        X = _as_rows(representation, X)
         codes, n = representation.transform(X), len(X)
         swapped = representation.sample(
             np.tile(codes, (n, 1)),
@@ -296,6 +296,11 @@ class CodeSwapDisplay(_ImagesDisplay):
         table[1:, 1:] = swapped
         images = _as_images(representation, table.reshape((1 + n) ** 2, -1), 1 + n)
         return cls(images, (X.min(), X.max())).plot(ax=ax)
+
+
+def _as_rows(representation, X):
+    X = np.asarray(X)
+    return X if X.ndim == 2 else flattened(X, representation.image_shape)
 
 
 def _as_images(representation, rows, n_rows):
