@@ -179,12 +179,11 @@ def outcome(data, path):
         return "refused"
     rows = np.resize(X, (5, estimator.n_features_in_))
     clone(estimator)
-    with np.errstate(all="ignore"):
-        if isinstance(estimator, TrajectoryClassifier):
-            found, n_columns = estimator.predict_proba(rows), len(estimator.classes_)
-        else:
-            found = estimator.transform(rows)
-            n_columns = len(estimator.get_feature_names_out())
+    if isinstance(estimator, TrajectoryClassifier):
+        found, n_columns = estimator.predict_proba(rows), len(estimator.classes_)
+    else:
+        found = estimator.transform(rows)
+        n_columns = len(estimator.get_feature_names_out())
     if found.shape != (5, n_columns):
         raise ValueError(f"codes of shape {found.shape} in place of 5 x {n_columns}")
     return "works"

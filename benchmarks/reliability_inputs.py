@@ -423,7 +423,7 @@ def digest(estimator):
 def fitted(name):
     """Return an estimator of `ESTIMATORS` that is fitted, and its digest."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CodeCollapseWarning)
+        warnings.simplefilter("ignore", CodeCollapseWarning)  # after one epoch
         estimator = clone(ESTIMATORS[name]).fit(X, LABELS)
     return estimator, digest(estimator)
 

@@ -19,6 +19,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.exceptions import NotFittedError
 from sklearn.utils.validation import check_is_fitted
 from skorch.callbacks import EarlyStopping
+from torch import nn
 
 from diffrep._checkpoints import (
     CHECKPOINT_CONSTRAINTS,
@@ -31,6 +32,7 @@ from diffrep._model_file import (
     expect,
     fields_of,
     get_net_state,
+    is_same,
     made_standardizer,
     set_features,
     set_net_state,
@@ -57,7 +59,6 @@ from diffrep._validation import (
     fit_context,
     fit_standardizer,
     is_empty,
-    is_same,
     restored_on_error,
 )
 from diffrep.core.augment import AUGMENTATIONS
@@ -99,19 +100,6 @@ N_CHECKED_ROWS = 256
 
 #: Codes are trained at least this wide where a part of them is read at each time.
 LEAST_WIDTH = 128
-
-
-#: Parameters that may change between two fits of a net that is trained on, and what
-#: they are in its model.
-CHANGEABLE = {
-    *("max_epochs", "batch_size", "lr", "early_stopping", "validation_fraction"),
-    *("n_iter_no_change", "warm_start", "callbacks", "checkpoint", "precision"),
-    *("verbose", "random_state", "time_sampling", "loss_weighting", "augment"),
-    *("l1_weight", "kl_weight", "code_dropout", "mixup", "temperature"),
-}
-CHANGEABLE_PARTS = {
-    *("times", "augment", "penalty_weight", "code_dropout", "mixup", "temperature"),
-}
 
 
 @dataclass(eq=False, repr=False, match_args=False)
@@ -523,13 +511,20 @@ class TrainedRepresentation(BaseRepresentation):
         **CHECKPOINT_CONSTRAINTS,
     }
 
+    #: Parameters that may change between two fits of a net that is trained on.
+    _changeable: ClassVar[set[str]] = {
+        *("max_epochs", "batch_size", "lr", "early_stopping", "validation_fraction"),
+        *("n_iter_no_change", "warm_start", "callbacks", "checkpoint", "precision"),
+        *("verbose", "random_state", "augment"),
+    }
+
     def _take_on(self):
         """Take the fitted net on, with those parameters changed that can be."""
         parameters = self.get_params(deep=False)
         fixed = [
             name
             for name, value in parameters.items()
-            if name not in CHANGEABLE and not is_same(value, self._built[name])
+            if name not in self._changeable and not is_same(value, self._built[name])
         ]
         if fixed:
             changes = ", ".join(
@@ -543,9 +538,10 @@ class TrainedRepresentation(BaseRepresentation):
         self._built, self.net_ = parameters, copied_net(self.net_)
         net = self._net()
         self.net_.bfloat16, self.net_.fork_rng = net.bfloat16, net.fork_rng
+        model = self.net_.module_
         for name, value in net.get_params_for("module").items():
-            if name in CHANGEABLE_PARTS:
-                setattr(self.net_.module_, name, value)
+            if not isinstance(getattr(model, name, None), nn.Module):  # networks stay
+                setattr(model, name, value)
 
     def _warn_of_collapse(self, X):
         """Warn if the codes of rows are worth next to nothing, where that is known."""
@@ -588,7 +584,7 @@ class TrainedRepresentation(BaseRepresentation):
         else:
             self._build(X)
         n_epochs = self._schedule(len(X), self.max_epochs)
-        checkpoints = fit_checkpoints(self, X, None, continued)
+        checkpoints = fit_checkpoints(self, X, continued)
         self._train(X, n_epochs, self.early_stopping, checkpoints)
         self._fit_readout(X)
         self._warn_of_collapse(X)

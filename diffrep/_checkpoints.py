@@ -34,7 +34,7 @@ def check_repeatable(estimator):
         )
 
 
-def fit_checkpoints(estimator, X, y, continued):
+def fit_checkpoints(estimator, X, continued):
     """Return the checkpoints of the fit that is about to begin, None without.
 
     Parameters
@@ -42,7 +42,6 @@ def fit_checkpoints(estimator, X, y, continued):
     estimator : BaseRepresentation
         Its `net_` is what training starts from.
     X : ndarray of shape (n, n_features)
-    y : ndarray of shape (n,) or None
     continued : bool
         Whether the start are weights that were trained before, instead of those
         that follow from seed, data and parameters.
@@ -58,7 +57,6 @@ def fit_checkpoints(estimator, X, y, continued):
     training = {
         "estimator": f"{kind.__module__}.{kind.__qualname__}",
         "data": digest(X)[:32],
-        "labels": digest(y)[:32],
         "seed": str(net.seed),
         "start": digest(net.snapshot())[:32] if continued else "new",
         **{

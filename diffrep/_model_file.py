@@ -41,6 +41,7 @@ __all__ = [
     "expect",
     "fields_of",
     "get_net_state",
+    "is_same",
     "made_standardizer",
     "read",
     "set_features",
@@ -114,8 +115,9 @@ def read(data, classes, passed, device=None):
     versions = ("diffrep", "torch", "numpy", "scikit-learn")
     for version in fields_of(given["versions"], "versions", *versions).values():
         expect(isinstance(version, str), "versions must be texts")
-    reader = _Reader(safetensors.torch.load(data), classes, passed, device)
-    reader.text_bytes = TEXT_BYTES + TEXT_BYTES_PER_BYTE * len(data)
+    text_bytes = TEXT_BYTES + TEXT_BYTES_PER_BYTE * len(data)
+    tensors = safetensors.torch.load(data)
+    reader = _Reader(tensors, classes, passed, device, text_bytes)
     estimator = reader.estimator(given["estimator"], "")
     left = sorted(names - reader.used)
     expect(not left, f"nothing refers to the tensors {reprlib.repr(left)}")
@@ -214,7 +216,7 @@ class _Writer:
         for key in _parameters_in_files(estimator):
             value = estimator._built[key]
             now = getattr(estimator, key)
-            if value is now or (is_plain(value) and value == now):
+            if is_same(value, now):
                 continue
             changed[key] = self.encode(value, f"{name}.{key}")
         return changed
@@ -231,12 +233,14 @@ class _Reader:
         Values of parameters that are not in the file.
     device : str or None
         In place of that in the file.
+    text_bytes : int
+        That all arrays of text together may take.
     """
 
-    def __init__(self, tensors, classes, passed, device):
+    def __init__(self, tensors, classes, passed, device, text_bytes):
         self.tensors, self.classes = tensors, classes
         self.passed, self.device = passed, device
-        self.text_bytes = TEXT_BYTES
+        self.text_bytes = text_bytes
         self.used: set[str] = set()
         self.asked: set[str] = set()
         self.estimators: dict = {}
@@ -390,6 +394,11 @@ def fields_of(value, name, *keys):
 def expect(condition, message):
     if not condition:
         raise ValueError(message)
+
+
+def is_same(a, b):
+    """Whether two values of a parameter are the same, arrays and lists included."""
+    return a is b or bool(np.array_equal(a, b))
 
 
 def is_plain(value):

@@ -47,7 +47,6 @@ __all__ = [
     "fit_standardizer",
     "flattened",
     "is_empty",
-    "is_same",
     "labels_of_one_type",
     "refused_plainly",
     "restored_on_error",
@@ -340,11 +339,6 @@ def check_data_shape(image_shape, n_features):
             "images that were flattened into the rows."
         )
     return tuple(sides)
-
-
-def is_same(a, b):
-    """Whether two values of a parameter are the same, arrays and lists included."""
-    return a is b or (type(a) is type(b) and bool(np.array_equal(a, b)))
 
 
 def check_times(t, t_min, name):

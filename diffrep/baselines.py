@@ -206,6 +206,8 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
         "kl_weight": [Interval(Real, 0, None, closed="left")],
     }
 
+    _changeable: ClassVar[set[str]] = {*TrainedRepresentation._changeable, "kl_weight"}
+
     def _model(self, data_shape):
         arguments = self._reconstruction_arguments(data_shape)
         # A Gaussian of unit variance has half the squared error in its exponent.
@@ -262,6 +264,11 @@ class SimCLRRepresentation(_WithoutNoise, TrainedRepresentation):
         "temperature": [Interval(Real, 0, None, closed="neither")],
     }
 
+    _changeable: ClassVar[set[str]] = {
+        *TrainedRepresentation._changeable,
+        "temperature",
+    }
+
     def _model(self, data_shape):
         return ContrastiveModel, {"temperature": self.temperature}
 
@@ -290,6 +297,7 @@ class RandomEncoderRepresentation(_WithoutNoise, BaseRepresentation):
     (178, 4)
     """
 
+    # Constants here, no parameters; mypy knows no such change.
     init: ClassVar[str] = "random"  # type: ignore[misc]
     augment: ClassVar[None] = None  # type: ignore[misc]
 
@@ -346,6 +354,7 @@ class DenoiserFeatures(TrainedRepresentation):
     n_components: int = 256
     _: KW_ONLY
     t_grid: int | ArrayLike = 1
+    # Constants here, no parameters; mypy knows no such change.
     encoder: ClassVar[str] = "auto"  # type: ignore[misc]
     init: ClassVar[str] = "random"  # type: ignore[misc]
     time_conditioning: ClassVar[str] = "full"  # type: ignore[misc]
@@ -367,6 +376,11 @@ class DenoiserFeatures(TrainedRepresentation):
         ],
         "layer": [Interval(Integral, -3, 2, closed="both")],
         **NOISE_CONSTRAINTS,
+    }
+
+    _changeable: ClassVar[set[str]] = {
+        *TrainedRepresentation._changeable,
+        "time_sampling",
     }
 
     def _times(self):

@@ -138,6 +138,11 @@ class BaseDiffusion(TrainedRepresentation):
         "reconstruction_weight": [Interval(Real, 0, None, closed="left")],
     }
 
+    _changeable: ClassVar[set[str]] = {
+        *TrainedRepresentation._changeable,
+        *("time_sampling", "loss_weighting", "code_dropout", "mixup"),
+    }
+
     @in_usual_state
     def score(self, X, y=None):
         """How well rows are denoised with their codes; higher is better.
@@ -659,7 +664,9 @@ class DiffusionRepresentation(BaseDiffusion):
         (T - 1)/T, ..., 1/T and 0 of the code, or with ``time_conditioning="full"``
         the (i - 1/2)/T quantiles of the training density of t.
     image_shape : tuple (channels, height, width), default=None
-        Shape of the images that were flattened into the rows; None for tables.
+        Shape of the images; None for tables. Images may be flattened into rows, or
+        be given as (n_samples, channels, height, width), (n_samples, height, width,
+        channels) or, with one channel, (n_samples, height, width).
     encoder : str or callable, default="auto"
         "mlp" is for any rows, "conv" and "wide_resnet" are for images; "auto"
         is "conv" for images and "mlp" for tables. A callable
@@ -718,7 +725,8 @@ class DiffusionRepresentation(BaseDiffusion):
     n_iter_no_change : int, default=10
         Epochs without improvement after which `early_stopping` stops.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of an earlier `fit`.
+        Whether `fit` goes on from the weights of an earlier `fit`. Parameters that
+        the net was built with must not have changed.
     callbacks : list of skorch callbacks, default=None
         Copied and passed on to skorch.
     checkpoint : str or path-like, default=None
@@ -817,6 +825,8 @@ class DiffusionRepresentation(BaseDiffusion):
         "l1_weight": [Interval(Real, 0, None, closed="left")],
     }
 
+    _changeable: ClassVar[set[str]] = {*BaseDiffusion._changeable, "l1_weight"}
+
     def _model(self, data_shape):
         arguments = self._diffusion_arguments(data_shape)
         return DiffusionModel, {**arguments, "penalty_weight": self.l1_weight}
@@ -874,6 +884,8 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
         **BaseDiffusion._parameter_constraints,
         "kl_weight": [Interval(Real, 0, None, closed="left")],
     }
+
+    _changeable: ClassVar[set[str]] = {*BaseDiffusion._changeable, "kl_weight"}
 
     def _model(self, data_shape):
         if self.kl_weight >= 1:

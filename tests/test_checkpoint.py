@@ -448,9 +448,24 @@ def test_only_the_first_process_writes(tmp_path):
 
 def test_digests_follow_content():
     values = [
-        X, X.astype(np.float32), X[:40], X.reshape(40, 12), X.T, 1, 1.0, "1", None, [1],
-        [[1]], [1, 1], {"a": 1}, {"a": 2}, torch.tensor(1.0), True, nn.ReLU,
-    ]  # fmt: skip
+        X,
+        X.astype(np.float32),
+        X[:40],
+        X.reshape(40, 12),
+        X.T,
+        1,
+        1.0,
+        "1",
+        None,
+        [1],
+        [[1]],
+        [1, 1],
+        {"a": 1},
+        {"a": 2},
+        torch.tensor(1.0),
+        True,
+        nn.ReLU,
+    ]
     digests = [digest(value) for value in values]
     assert len({*digests}) == len(values)
     assert digest(np.asfortranarray(X)) == digests[0]

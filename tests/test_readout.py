@@ -70,8 +70,10 @@ def test_scaling_the_codes_changes_nothing(estimator, digits):
     one = np.vdot(codes, scaled) / np.vdot(codes, codes)
     np.testing.assert_allclose(scaled, one * codes, atol=0.01)
     for make in (LogisticRegression, KNeighborsClassifier):
-        accuracies = [make().fit(z[:200], y[:200]).score(z[200:], y[200:]) for z in
-                      (one * codes, scaled)]  # fmt: skip
+        accuracies = [
+            make().fit(z[:200], y[:200]).score(z[200:], y[200:])
+            for z in (one * codes, scaled)
+        ]
         assert accuracies[0] == pytest.approx(accuracies[1], abs=0.011)
 
 

@@ -247,6 +247,7 @@ class Failing(Callback):
     [({"lr": 1e30}, "diverged"), ({"callbacks": [Failing()]}, "no room")],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit", "fit_batches"])
+# One of the fits is to diverge, and test_divergence looks at the warning.
 @pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
 def test_an_estimator_is_as_it_was_after_a_failure(method, parameters, error):
     rep = drl(warm_start=True).fit(X)
@@ -278,6 +279,13 @@ def test_what_a_net_is_built_with_cannot_change(change, method):
     rep = drl(warm_start=True).fit(X).set_params(**change)
     with pytest.raises(ValueError, match=f"{next(iter(change))} from"):
         getattr(rep, method)(X)
+
+
+def test_the_same_values_in_another_container_are_no_change():
+    rep = drl(warm_start=True, image_shape=(1, 2, 3), t_grid=[0.2, 1.0]).fit(X)
+    codes = clone(rep).fit(X).fit(X).transform(X)
+    rep.set_params(image_shape=[1, 2, 3], t_grid=np.array([0.2, 1.0])).fit(X)
+    np.testing.assert_array_equal(rep.transform(X), codes)
 
 
 @pytest.mark.parametrize(

@@ -103,9 +103,12 @@ def test_code_of_images_starts_as_a_pca_of_the_first_stage(
 ):
     X = digits[0][:60]
     rep = at_the_start(
-        DiffusionRepresentation, 8, image_shape=(1, 8, 8), t_grid=t_grid and [0.5, 1.0],
+        DiffusionRepresentation,
+        8,
+        image_shape=(1, 8, 8),
+        t_grid=t_grid and [0.5, 1.0],
         time_conditioning=conditioning,
-    ).fit(X)  # fmt: skip
+    ).fit(X)
     expected = PCA(8, svd_solver="full").fit_transform(first_stage(rep, X))
     codes = rep.encode(X, 1.0)[:, 0]  # the first eight, also of a code of 128
     assert_components_are_alike(codes @ rotation_to(codes, expected), expected, 0.01)

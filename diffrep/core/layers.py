@@ -42,6 +42,8 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if len(weight) >= N_NARROW or x.ndim != 2:
         return F.linear(x, weight, bias)
+    # A transposed weight, such as that of a read-out, has kernels of its own, which
+    # round by the number of rows on Intel processors.
     y = (weight.contiguous() @ x.T).T
     return y if bias is None else y + bias
 

@@ -122,9 +122,13 @@ def test_areas_are_averaged():
 def test_large_images_come_as_averages(resident):
     X = images().flatten(1).numpy()
     rows = Rows(
-        X, Standardizer(np.ones(288), np.full(288, 2.0)), (2, 4, 6), (2, 12, 12), "cpu",
+        X,
+        Standardizer(np.ones(288), np.full(288, 2.0)),
+        (2, 4, 6),
+        (2, 12, 12),
+        "cpu",
         resident=resident,
-    )  # fmt: skip
+    )
     assert (rows.resident is not None) == resident
     expected = averaged((images() - 1) / 2, (4, 6))
     torch.testing.assert_close(rows[:][0], expected)

@@ -114,9 +114,14 @@ def rows(n=50):
 
 def untrained(module=Mean, callbacks=None, epochs=20, lr=0.05, **options):
     net = RepresentationNet(
-        module, seed=3, lr=lr, max_epochs=epochs, batch_size=8, callbacks=callbacks,
+        module,
+        seed=3,
+        lr=lr,
+        max_epochs=epochs,
+        batch_size=8,
+        callbacks=callbacks,
         **options,
-    ).initialize()  # fmt: skip
+    ).initialize()
     net.set_schedule(None)
     return net
 
@@ -128,9 +133,11 @@ def trained(*arguments, **options):
 def test_learns_and_says_what():
     net = trained()
     torch.testing.assert_close(
-        net.module_.centre.detach(), torch.from_numpy(rows().X.mean(0)).float(),
-        atol=0.1, rtol=0,
-    )  # fmt: skip
+        net.module_.centre.detach(),
+        torch.from_numpy(rows().X.mean(0)).float(),
+        atol=0.1,
+        rtol=0,
+    )
     assert net.history[-1, "train_loss"] == net.history[-1, "train_distance"]
     losses = net.history[:, "valid_loss"]
     assert losses[-1] < losses[0] / 1.2
