@@ -301,6 +301,33 @@ def test_kl_weight_above_its_limit_collapses_the_code():
     assert alive.transform(X).std(axis=0).min() > 0.5
 
 
+class Timeless(nn.Module):
+    """Is told t, and does not listen."""
+
+    def __init__(self, data_shape, n_outputs, time_conditioned):
+        super().__init__()
+        self.map = nn.Linear(data_shape[0], n_outputs)
+
+    def forward(self, x, t):
+        return self.map(x)
+
+
+def test_codes_that_ignore_t_are_told_of(table):
+    X, _ = table
+    rep = DiffusionRepresentation(
+        4,
+        t_grid=[0.4, 0.7],
+        time_conditioning="full",
+        encoder=Timeless,
+        augment=None,
+        max_epochs=200,
+        random_state=0,
+    )
+    with pytest.warns(CodeCollapseWarning, match="do not depend on t"):
+        rep.fit(X)
+    rep.set_params(encoder="auto").fit(X)  # which listens: any warning is an error
+
+
 def test_code_dropout_of_one_trains_no_encoder(table):
     X, _ = table
     parameters = {"code_dropout": 1.0, "random_state": 0, "l1_weight": 0.0}
