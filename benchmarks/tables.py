@@ -17,12 +17,10 @@ import time
 from functools import partial
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
-from joblib import Parallel, delayed, parallel_config
-from scipy.stats import studentized_range
+from harness import draw_ranks, ranks, run
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -113,6 +111,7 @@ def measure(name, split, row):
     found = {"seconds": time.process_time() - start}
     for n, n_draws in LABELS.items():
         if n != "all" and int(n) >= n_train:
+            found[n] = np.nan
             continue
         scores = []
         for draw in range(n_draws):
@@ -122,37 +121,9 @@ def measure(name, split, row):
             classifier = probe().fit(codes[0][own], y[train][own])
             scores.append(classifier.score(codes[1], y[test]))
         found[n] = np.mean(scores)
-    if row in ROWS:
-        neighbors = KNeighborsClassifier(5).fit(codes[0], y[train])
-        found["5-NN"] = neighbors.score(codes[1], y[test])
+    neighbors = KNeighborsClassifier(5).fit(codes[0], y[train])
+    found["5-NN"] = neighbors.score(codes[1], y[test]) if row in ROWS else np.nan
     return found
-
-
-def ranks(results, column):
-    """Return mean ranks over tables, the critical difference, the number of tables."""
-    means = results[results["row"].isin(ROWS)].dropna(subset=column)
-    means = means.groupby(["table", "row"])[column].mean().unstack().dropna()
-    n_tables, n_rows = means.shape
-    q = studentized_range.ppf(0.95, n_rows, np.inf) / np.sqrt(2)
-    difference = q * np.sqrt(n_rows * (n_rows + 1) / (6 * n_tables))
-    return means.round(6).rank(axis=1, ascending=False).mean(), difference, n_tables
-
-
-def draw(results, path):
-    """Draw mean ranks by number of labels, with the critical difference."""
-    columns = [*LABELS, "5-NN"]
-    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
-    mean_ranks = pd.DataFrame({n: ranks(results, n)[0] for n in columns})
-    order = mean_ranks.mean(axis=1).sort_values().index
-    for row in order:
-        axes.plot(columns, mean_ranks.loc[row], marker="o", label=row)
-    difference = ranks(results, "all")[1]
-    axes.errorbar(4.4, mean_ranks.mean().mean(), difference / 2, color="k", capsize=4)
-    axes.text(4.5, mean_ranks.mean().mean(), "critical\ndifference", va="center")
-    axes.set(xlim=(-0.2, 5.3), ylabel="mean rank", xlabel="labels")
-    axes.invert_yaxis()
-    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-    figure.savefig(path, dpi=120)
 
 
 def main():
@@ -163,37 +134,24 @@ def main():
     parser.add_argument("--only", nargs="+", help="rows", default=[*ROWS, *CLASSIFIERS])
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
-    done = set()
-    if arguments.csv.exists():
-        results = pd.read_csv(arguments.csv)
-        done = set(results[KEYS].itertuples(index=False, name=None))
-    todo = [
+    wanted = [
         (name, split, row)
         for split in arguments.splits
         for name in arguments.tables or table_names()
         for row in arguments.only
-        if (name, split, row) not in done
     ]
-    columns = [*KEYS, "seconds", *LABELS, "5-NN"]
-    with parallel_config("loky", inner_max_num_threads=1):
-        run = Parallel(n_jobs=arguments.jobs, return_as="generator")
-        found = run(delayed(measure)(*key) for key in todo)
-        for key, scores in zip(todo, found, strict=True):
-            frame = pd.DataFrame([dict(zip(KEYS, key, strict=True)) | scores])
-            frame = frame.reindex(columns=columns)
-            header = not arguments.csv.exists()
-            frame.to_csv(arguments.csv, mode="a", header=header, index=False)
-    results = pd.read_csv(arguments.csv)
+    results = run(measure, wanted, KEYS, arguments.csv, arguments.jobs)
     scores = [*LABELS, "5-NN"]
     table = results.groupby(["row", "table"])[["seconds", *scores]].mean()
     table = table.groupby("row").mean()
     for n in scores:
-        table[f"rank, {n}"], difference, n_tables = ranks(results, n)
+        table[f"rank, {n}"], difference, n_tables = ranks(results, ROWS, "table", n)
         print(f"{n}: {n_tables} tables, critical difference {difference:.2f}")
     print(table.loc[[row for row in arguments.only if row in table.index]].round(3))
     by_table = results.groupby(["table", "row"])["all"].mean().unstack()
     print("\nall labels\n", by_table.round(3).to_string())
-    draw(results, arguments.csv.with_suffix(".png"))
+    path = arguments.csv.with_suffix(".png")
+    draw_ranks(results, ROWS, "table", scores, path)
 
 
 if __name__ == "__main__":

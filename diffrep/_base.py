@@ -114,6 +114,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
     _: KW_ONLY
     t_grid: int | ArrayLike | None = None
     image_shape: tuple[int, int, int] | None = None
+    signal_shape: tuple[int, int] | None = None
     encoder: str | Callable = "auto"
     init: str = "closed_form"
     time_conditioning: str = "readout"
@@ -127,6 +128,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "t_grid": [None, Interval(Integral, 1, None, closed="left"), "array-like"],
         "image_shape": [None, "array-like"],
+        "signal_shape": [None, "array-like"],
         "encoder": [StrOptions({"auto", *BACKBONES}), callable],
         "init": [StrOptions({"closed_form", "random"})],
         "time_conditioning": [StrOptions({"readout", "full"})],
@@ -318,7 +320,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
     def _net(self, seed=0):
         """Net without weights, from parameters and number of columns."""
-        self._given_shape = check_data_shape(self.image_shape, self.n_features_in_)
+        self._given_shape = check_data_shape(self, self.n_features_in_)
         device = choose_device(self.device)
         model, arguments = self._model(self._given_shape)
         data_shape = read_shape(self.encoder, arguments.get("space"), self._given_shape)

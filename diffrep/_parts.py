@@ -14,7 +14,7 @@ from torch import nn
 from diffrep._validation import HasMethods, Interval, StrOptions, check_times
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.encoders import BACKBONES, Encoder
-from diffrep.core.kinds import IMAGE, kind_of
+from diffrep.core.kinds import KINDS, kind_of
 from diffrep.core.preconditioning import LOSS_WEIGHTINGS
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.sde import SDE, SDES
@@ -53,9 +53,6 @@ NOISE_CONSTRAINTS: dict = {
     ],
 }
 
-#: Larger images are averaged down to about this number of pixels.
-N_PIXELS = 48 * 48
-
 #: Noise of this part of a standard deviation hides nothing.
 LEAST_NOISE = 1e-3
 
@@ -74,8 +71,7 @@ def encoder_factory(encoder, times, data_shape):
     span = tuple(times.ppf(torch.tensor(ENDS)).tolist())
     if encoder == "auto":
         encoder = kind_of(data_shape).encoder
-    if encoder != "mlp":
-        _need_image("encoder", encoder, data_shape, "'mlp'")
+    _check_kind("encoder", encoder, data_shape, "'mlp'")
     return partial(Encoder, BACKBONES[encoder], span)
 
 
@@ -91,17 +87,16 @@ def space_class(name, space, score_network, data_shape):
 def read_shape(encoder, space, data_shape):
     """Shape in which the networks are given rows of `data_shape`.
 
-    Images of more than N_PIXELS are averaged down for the encoder "conv", unless
-    their pixels are what is learned from.
+    Large images and long signals are averaged down for the encoders "conv" and
+    "windows", unless their values are what is learned from.
     """
-    is_read_whole = encoder not in {"auto", "conv"} or space in {
-        PrincipalSpace,
-        DataSpace,
-    }
-    if kind_of(data_shape) is not IMAGE or is_read_whole:
+    n_places = kind_of(data_shape).n_places
+    if n_places is None or encoder not in {"auto", "conv", "windows"}:
+        return data_shape
+    if space in {PrincipalSpace, DataSpace}:
         return data_shape
     channels, *sides = data_shape
-    factor = max(1.0, math.sqrt(math.prod(sides) / N_PIXELS))
+    factor = max(1.0, math.prod(sides) / n_places) ** (1 / len(sides))
     return (channels, *(max(1, round(side / factor)) for side in sides))
 
 
@@ -110,13 +105,11 @@ def score_network_factory(score_network, space, data_shape):
     if not isinstance(score_network, str):
         _refuse_instance("score_network", score_network, "shape, n_components")
         return score_network
-    if score_network != "mlp" and (
-        space is not DataSpace or kind_of(data_shape) is not IMAGE
-    ):
+    _check_kind("score_network", score_network, data_shape, "'mlp'")
+    if score_network != "mlp" and space is not DataSpace:
         raise ValueError(
-            f"score_network={score_network!r} needs images: give image_shape="
-            "(channels, height, width) and noise_space='data', or use "
-            "score_network='mlp'."
+            f"score_network={score_network!r} needs noise in the data: give "
+            "noise_space='data', or use score_network='mlp'."
         )
     return SCORE_NETWORKS[score_network]
 
@@ -127,8 +120,7 @@ def view_function(augment, data_shape):
         return augment
     if augment == "auto":
         augment = kind_of(data_shape).view(data_shape)
-    if augment in {"image", "photo"}:
-        _need_image("augment", augment, data_shape, "'table', 'gaussian' or None")
+    _check_kind("augment", augment, data_shape, "'table', 'gaussian' or None")
     return AUGMENTATIONS[augment]
 
 
@@ -244,11 +236,14 @@ def shortest_distinct(times):
     return texts
 
 
-def _need_image(name, value, data_shape, instead):
-    if kind_of(data_shape) is not IMAGE:
+def _check_kind(name, value, data_shape, instead):
+    """Raise ValueError if a part is made for other kinds of data than these."""
+    kinds = [kind for kind in KINDS if value in kind.takes]
+    if kinds and kind_of(data_shape) not in kinds:
+        names = " or ".join(kind.name for kind in kinds)
+        shapes = " or ".join(kind.shape for kind in kinds)
         raise ValueError(
-            f"{name}={value!r} needs images: give image_shape=(channels, height, "
-            f"width), or use {name}={instead}."
+            f"{name}={value!r} needs {names}: give {shapes}, or use {name}={instead}."
         )
 
 

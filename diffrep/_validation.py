@@ -53,6 +53,12 @@ __all__ = [
     "validate_params",
 ]
 
+#: Parameters that give the shape of a row.
+SIDES = {
+    "image_shape": "(channels, height, width)",
+    "signal_shape": "(channels, length)",
+}
+
 #: Numbers that statistics are computed over at a time: 8 MB of them.
 CHUNK_SIZE = 2**20
 
@@ -127,7 +133,7 @@ def check_rows(estimator, X, y="no_validation", *, reset):
         On sparse, missing, infinite, complex, text, empty or ill-shaped data.
     """
     if len(getattr(X, "shape", ())) > 2:
-        X = flattened(X, _image_shape(estimator))
+        X = flattened(X, estimator)
     if hasattr(X, "toarray"):
         raise TypeError(
             f"X is a sparse {type(X).__name__}; dense rows are needed. Use "
@@ -150,56 +156,61 @@ def check_rows(estimator, X, y="no_validation", *, reset):
     return checked
 
 
-def flattened(images, image_shape):
-    """Return images as rows ``(n, channels * height * width)``.
+def flattened(X, estimator):
+    """Return images or signals as rows ``(n, channels * height * width)``.
 
     Parameters
     ----------
-    images : array of shape (n_samples, channels, height, width)
+    X : array of shape (n_samples, channels, height, width)
         Or (n_samples, height, width, channels) or, with one channel, (n_samples,
-        height, width).
-    image_shape : tuple (channels, height, width) or None
+        height, width); signals as (n_samples, channels, length) or (n_samples,
+        length, channels).
+    estimator : object
+        Whose `image_shape` or `signal_shape`, or that of the representation in it,
+        says which of these they are.
 
     Raises
     ------
     ValueError
-        If `image_shape` does not say which of these they are.
+        If it does not.
     """
-    shape = tuple(images.shape[1:])
-    if image_shape is None:
+    found = tuple(X.shape[1:])
+    name, shape = _given_shape(estimator)
+    if shape is None:
         raise ValueError(
-            f"Found X of shape {tuple(images.shape)}; expected rows (n, n_features). "
-            "Give image_shape=(channels, height, width) if these are images, or "
-            "flatten them by X.reshape(len(X), -1)."
+            f"Found X of shape {tuple(X.shape)}; expected rows (n, n_features). "
+            "Give image_shape=(channels, height, width) if these are images, "
+            "signal_shape=(channels, length) if they are signals, or flatten them by "
+            "X.reshape(len(X), -1)."
         )
-    channels, height, width = image_shape
-    first = shape == (channels, height, width)
-    first |= channels == 1 and shape == (height, width)
-    last = shape == (height, width, channels)
+    channels, *sides = shape
+    first = found == (channels, *sides) or (channels == 1 and found == (*sides,))
+    last = found == (*sides, channels)
     if first and last and channels > 1:
         raise ValueError(
-            f"X of shape {tuple(images.shape)} has the channels first or last, "
-            f"image_shape={tuple(image_shape)!r} fits both. Pass rows: X.reshape("
-            "len(X), -1) if they are first, np.moveaxis(X, -1, 1).reshape(len(X), -1) "
-            "if they are last."
+            f"X of shape {tuple(X.shape)} has the channels first or last, "
+            f"{name}={tuple(shape)!r} fits both. Pass rows: X.reshape(len(X), -1) if "
+            "they are first, np.moveaxis(X, -1, 1).reshape(len(X), -1) if they are "
+            "last."
         )
     if not (first or last):
         raise ValueError(
-            f"X of shape {tuple(images.shape)} does not hold images of image_shape="
-            f"{tuple(image_shape)!r}, channels first or last."
+            f"X of shape {tuple(X.shape)} does not fit {name}={tuple(shape)!r}, "
+            "channels first or last."
         )
-    images = images if first else np.moveaxis(np.asarray(images), -1, 1)
-    return images.reshape(len(images), -1)
+    X = X if first else np.moveaxis(np.asarray(X), -1, 1)
+    return X.reshape(len(X), -1)
 
 
-def _image_shape(estimator):
-    """Shape of the images of an estimator, or of the representation in it."""
-    own = getattr(estimator, "image_shape", None)
-    if own is not None:
-        return own
-    representation = getattr(estimator, "representation", None)
-    representation = getattr(representation, "estimator", representation)
-    return getattr(representation, "image_shape", None)
+def _given_shape(estimator):
+    """Name and value of the shape parameter of an estimator, or of one within it."""
+    inner = getattr(estimator, "representation", None)
+    for owner in (estimator, getattr(inner, "estimator", inner)):
+        for name in SIDES:
+            shape = getattr(owner, name, None)
+            if shape is not None:
+                return name, shape
+    return None, None
 
 
 def labels_of_one_type(y):
@@ -315,28 +326,40 @@ def is_empty(X):
     return len(shape) > 0 and shape[0] == 0
 
 
-def check_data_shape(image_shape, n_features):
-    """Return the shape of one row: `image_shape`, or ``(n_features,)`` for tables."""
-    if image_shape is None:
+def check_data_shape(estimator, n_features):
+    """Return the shape of one row: the one that is given, ``(n_features,)`` for tables.
+
+    Raises
+    ------
+    ValueError
+        If `image_shape` or `signal_shape` of the estimator is not that of rows of so
+        many features, or both are given.
+    """
+    name, shape = _given_shape(estimator)
+    if shape is None:
         return (n_features,)
-    shape = tuple(image_shape)
+    if estimator.image_shape is not None and estimator.signal_shape is not None:
+        raise ValueError(
+            f"image_shape={estimator.image_shape!r} and signal_shape="
+            f"{estimator.signal_shape!r} are both given; rows are images or signals. "
+            "Set one of them to None."
+        )
+    given, shape = f"{name}={shape!r}", tuple(shape)
     sides = [int(s) for s in shape if isinstance(s, Integral) and int(s) > 0]
     if len(sides) == len(shape) == 3 and sides[2] in {1, 3} and min(sides[:2]) > 4:
         raise ValueError(
-            f"image_shape={image_shape!r} has the channels last; it is (channels, "
-            "height, width), whichever order the images of X have. Pass images as an "
-            "array (n, height, width, channels), which is brought into this order."
+            f"{given} has the channels last; it is (channels, height, width), "
+            "whichever order the images of X have. Pass images as an array (n, height, "
+            "width, channels), which is brought into this order."
         )
-    if len(shape) != 3 or len(sides) != 3:
-        raise ValueError(
-            f"image_shape={image_shape!r} must be three positive integers "
-            "(channels, height, width)."
-        )
+    n_sides = SIDES[name].count(",") + 1
+    if len(shape) != n_sides or len(sides) != n_sides:
+        numbers = {2: "two", 3: "three"}[n_sides]
+        raise ValueError(f"{given} must be {numbers} positive integers {SIDES[name]}.")
     if np.prod(shape) != n_features:
         raise ValueError(
-            f"image_shape={image_shape!r} makes {np.prod(shape)} values of a row, but "
-            f"X has {n_features} features. Give (channels, height, width) of the "
-            "images that were flattened into the rows."
+            f"{given} makes {np.prod(shape)} values of a row, but X has {n_features} "
+            f"features. Give {SIDES[name]} of what was flattened into the rows."
         )
     return tuple(sides)
 

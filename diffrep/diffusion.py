@@ -559,7 +559,8 @@ class BaseDiffusion(TrainedRepresentation):
     def _data_units(self, points):
         x = self.net_.module_.space.inverse(points.float())
         if x.shape[1:] != self._given_shape:
-            x = F.interpolate(x, self._given_shape[1:], mode="bilinear")
+            mode = "linear" if x.ndim == 3 else "bilinear"
+            x = F.interpolate(x, self._given_shape[1:], mode=mode)
         x = x.flatten(1).cpu().numpy()
         with np.errstate(over="ignore"):  # an error says so below
             rows = self.standardizer_.inverse(x).astype(np.float32)
@@ -667,9 +668,14 @@ class DiffusionRepresentation(BaseDiffusion):
         Shape of the images; None for tables. Images may be flattened into rows, or
         be given as (n_samples, channels, height, width), (n_samples, height, width,
         channels) or, with one channel, (n_samples, height, width).
+    signal_shape : tuple (channels, length), default=None
+        Shape of signals: sensor traces, spectra, audio. They may be flattened into
+        rows, channel by channel, or be given as (n_samples, channels, length) or
+        (n_samples, length, channels).
     encoder : str or callable, default="auto"
-        "mlp" is for any rows, "conv" and "wide_resnet" are for images; "auto"
-        is "conv" for images and "mlp" for tables. A callable
+        "mlp" is for any rows, "conv" and "wide_resnet" are for images, "windows" for
+        signals; "auto" is "conv" for images, "windows" for signals and "mlp" for
+        tables. A callable
         ``(data_shape, n_outputs, time_conditioned)`` gives an ``nn.Module`` of your
         own with forward ``(x)``, or ``(x, t)`` if time-conditioned; see the
         developer guide.
@@ -679,7 +685,8 @@ class DiffusionRepresentation(BaseDiffusion):
         views least, those of a PCA without views. The first stage of a table
         are its columns and random rectified features of a few columns each,
         that of images a bank of k-means filters, pooled, and random features
-        of these. Training adds what else there is. An
+        of these, that of signals responses to k-means filters at several scales,
+        pooled over time. Training adds what else there is. An
         encoder of your own is fitted by its method ``initialize(rows)``, if it
         has one. "random" draws all weights.
     time_conditioning : {"readout", "full"}, default="readout"
@@ -691,9 +698,10 @@ class DiffusionRepresentation(BaseDiffusion):
     augment : str, callable or None, default="auto"
         Random views: the encoder is shown a view of the row that is denoised.
         "image" shifts, turns and bends a little, "photo" crops, mirrors,
-        recolours and blurs, "table" replaces features by those of other rows,
-        "gaussian" adds noise of standard deviation 1; "auto" is "photo" for
-        images of three channels, "image" for others, "table" for tables. A
+        recolours and blurs, "signal" shifts, stretches, rescales and adds a little
+        noise, "table" replaces features by those of other rows, "gaussian" adds
+        noise of standard deviation 1; "auto" is "photo" for images of three channels,
+        "image" for others, "signal" for signals, "table" for tables. A
         callable ``(x, generator)`` maps a batch ``(n, *data_shape)`` of
         standardised data to another. After training `transform` reads codes
         through a linear map that gives less weight to what views of one row
@@ -735,8 +743,8 @@ class DiffusionRepresentation(BaseDiffusion):
         data and parameters goes on from there, and ends with the same weights,
         to the bit, as if nothing had happened. It needs `random_state`.
     score_network : {"mlp", "unet"} or callable, default="mlp"
-        "unet" is for images. A callable ``(data_shape, n_components)`` gives
-        an ``nn.Module`` of your own with forward ``(x_t, t, z)``, for x_t of
+        "unet" is for images and signals. A callable ``(data_shape, n_components)``
+        gives an ``nn.Module`` of your own with forward ``(x_t, t, z)``, for x_t of
         the shape of `noise_space`.
     noise_space : {"auto", "features", "pca", "data"}, default="auto"
         What noise is added to. "features": the 256 components of the first stage
@@ -744,7 +752,7 @@ class DiffusionRepresentation(BaseDiffusion):
         determine an image, so samples are smooth. "pca": the first
         128 principal components of the data, whitened halfway. "data": the
         data themselves. "auto" is "data" unless ``score_network="mlp"``; then
-        it is "features" for images, "pca" for tables.
+        it is "features" for images and signals, "pca" for tables.
     sde : {"ve", "vp", "subvp"} or SDE, default="ve"
         Noise process, in units of the standardised data.
     preconditioning : {"edm", "none"}, default="edm"

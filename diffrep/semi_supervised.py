@@ -88,6 +88,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         As for :class:`diffrep.DiffusionRepresentation`.
     image_shape : tuple (channels, height, width), default=None
         Shape of images, if `representation` is None.
+    signal_shape : tuple (channels, length), default=None
+        Shape of signals, if `representation` is None.
     n_views : int, default=1
         Views of each row in a step.
     mixup : bool, default=True
@@ -161,6 +163,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     _n_steps, _epochs = 400, (4, 60)
 
     image_shape: tuple[int, int, int] | None = None
+    signal_shape: tuple[int, int] | None = None
     n_views: int = 1
     mixup: bool = True
     n_neighbors: Any = 10
@@ -173,6 +176,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     _parameter_constraints: ClassVar[dict] = {
         **BaseCodeClassifier._parameter_constraints,
         "image_shape": [None, "array-like"],
+        "signal_shape": [None, "array-like"],
         "n_views": [Interval(Integral, 1, None, closed="left")],
         "mixup": ["boolean"],
         "n_neighbors": [
@@ -265,7 +269,10 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         if self.representation is not None:
             return self._fitted(X)
         random = RandomEncoderRepresentation(
-            image_shape=self.image_shape, device=self.device, random_state=seed
+            image_shape=self.image_shape,
+            signal_shape=self.signal_shape,
+            device=self.device,
+            random_state=seed,
         )
         return random.fit(X)
 

@@ -69,11 +69,13 @@ def test_same_seed_same_bits(estimator, t_grid, table):
 
 
 @ALL
-@pytest.mark.parametrize("image_shape", [None, (1, 2, 4)])
-def test_code_of_a_row_depends_on_that_row_alone(estimator, image_shape, table):
+@pytest.mark.parametrize(
+    "shape", [{}, {"image_shape": (1, 2, 4)}, {"signal_shape": (2, 4)}], ids=str
+)
+def test_code_of_a_row_depends_on_that_row_alone(estimator, shape, table):
     X, _ = table
     X = np.vstack([X, X + 1, X - 1])
-    rep = quick(estimator, t_grid=2, image_shape=image_shape).fit(X)
+    rep = quick(estimator, t_grid=2, **shape).fit(X)
     codes = rep.transform(X)
     order = np.random.default_rng(0).permutation(len(X))
     np.testing.assert_array_equal(rep.transform(X[order]), codes[order])
@@ -186,13 +188,15 @@ def test_transform_of_a_variational_autoencoder_is_the_mean(table):
 
 
 @AUTOENCODERS
-@pytest.mark.parametrize("image_shape", [None, (2, 2, 2)])
-def test_score_is_the_cross_entropy_by_hand(estimator, image_shape, table):
+@pytest.mark.parametrize(
+    "shape", [{}, {"image_shape": (2, 2, 2)}, {"signal_shape": (2, 4)}], ids=str
+)
+def test_score_is_the_cross_entropy_by_hand(estimator, shape, table):
     X, _ = table
-    parameters = {"reconstruction_loss": "bce", "image_shape": image_shape, "t_grid": 2}
+    parameters = {"reconstruction_loss": "bce", "t_grid": 2, **shape}
     rep = quick(estimator, time_conditioning="full", **parameters).fit(X)
-    channels = X.reshape(90, *([8] if image_shape is None else [2, 4]))
-    axes = 0 if image_shape is None else (0, 2)
+    channels = X.reshape(90, *([2, 4] if shape else [8]))
+    axes = (0, 2) if shape else 0
     low, high = (f(channels, axis=axes, keepdims=True) for f in (np.min, np.max))
     target = ((channels - low) / (high - low)).reshape(90, 8)
     rows, _ = rep._rows(X)[:]

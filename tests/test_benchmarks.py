@@ -18,7 +18,7 @@ def test_what_a_gpu_makes_of_it_in_its_smallest_form(tmp_path):
     with (tmp_path / "gpu.csv").open(newline="") as file:
         found = {row: text for _, row, text, _ in csv.reader(file)}
     assert len(found) == 3
-    assert "7 passed" in found.pop("tests")
+    assert "8 passed" in found.pop("tests")
     for row, text in found.items():
         figures = dict(figure.split(" ") for figure in text.split("; "))
         assert float(figures["images_a_second"]) > 100

@@ -37,6 +37,7 @@ REPRESENTATIONS = {
     "unet": DiffusionRepresentation(**UNET),
     "autoencoder": AutoencoderRepresentation(**IMAGES),
     "simclr": SimCLRRepresentation(**IMAGES),
+    "signals": DiffusionRepresentation(signal_shape=(2, 32), **SHARED),
 }
 
 

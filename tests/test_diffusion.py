@@ -118,6 +118,8 @@ def test_new_grid_acts_at_the_next_fit(table):
         {"t_grid": 3},
         {"image_shape": (1, 2, 4), "encoder": "conv"},
         {"image_shape": (1, 2, 4), "encoder": "wide_resnet", "t_grid": 2},
+        {"signal_shape": (2, 4)},
+        {"signal_shape": (1, 8), "time_conditioning": "full", "t_grid": 2},
         {"time_conditioning": "full", "t_grid": 2},
         {"precision": "bf16"},
     ],
@@ -477,18 +479,19 @@ def test_fits_in_threads_do_not_disturb_each_other(table):
 
 
 @pytest.mark.parametrize(
-    ("image_shape", "name"),
+    ("shape", "name"),
     [
-        (None, "table"),
-        ((3, 4, 4), "photo"),
-        ((1, 6, 8), "image"),
-        ((2, 4, 6), "image"),
-        ((4, 3, 4), "image"),
+        ({}, "table"),
+        ({"image_shape": (3, 4, 4)}, "photo"),
+        ({"image_shape": (1, 6, 8)}, "image"),
+        ({"image_shape": (2, 4, 6)}, "image"),
+        ({"image_shape": (4, 3, 4)}, "image"),
+        ({"signal_shape": (3, 16)}, "signal"),
     ],
 )
-def test_auto_views_suit_the_data(image_shape, name):
+def test_auto_views_suit_the_data(shape, name):
     X = np.random.default_rng(0).normal(size=(40, 48))
-    rep = DiffusionRepresentation(**QUICK | {"max_epochs": 1}, image_shape=image_shape)
+    rep = DiffusionRepresentation(**QUICK | {"max_epochs": 1}, **shape)
     rep.fit(X)
     assert rep.augment == "auto"
     assert rep.net_.module_.augment is AUGMENTATIONS[name]

@@ -36,6 +36,7 @@ ESTIMATORS = {
         20, t_grid=2, time_conditioning="full", random_state=0, **IMAGES
     ),
     "images": DiffusionRepresentation(4, **IMAGES, **QUICK),
+    "signals": DiffusionRepresentation(4, signal_shape=(2, 16), **QUICK),
 }
 
 

@@ -178,8 +178,8 @@ def test_grey_images_need_no_channel():
     ("image_shape", "images", "match"),
     [
         (None, IMAGES, "Give image_shape="),
-        ((3, 8, 6), IMAGES[:, :, :7], "does not hold images"),
-        ((3, 8, 6), IMAGES[:, 0], "does not hold images"),
+        ((3, 8, 6), IMAGES[:, :, :7], "does not fit image_shape"),
+        ((3, 8, 6), IMAGES[:, 0], "does not fit image_shape"),
         ((3, 3, 3), IMAGES[:, :, :3, :3], "fits both"),
         ((8, 6, 3), IMAGES.reshape(30, -1), "channels last"),
     ],

@@ -113,6 +113,7 @@ OTHER_VALUES = {
     "n_components": 3,
     "t_grid": [0.25, 0.75],
     "image_shape": (1, 2, 4),
+    "signal_shape": (2, 4),
     "encoder": "mlp",
     "init": "random",
     "score_network": "unet",

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -27,9 +28,12 @@ __all__ = [
     "crop",
     "cutout",
     "deform",
+    "drop_channels",
     "flip",
     "gaussian_noise",
     "mixed",
+    "rescale",
+    "warp_time",
 ]
 
 
@@ -245,6 +249,86 @@ def cutout(x: Tensor, generator: torch.Generator, largest: float = 0.5) -> Tenso
     return x.masked_fill((rows[:, :, None] & columns[:, None, :])[:, None], 0.0)
 
 
+def warp_time(
+    x: Tensor,
+    generator: torch.Generator,
+    shift: float = 0.1,
+    stretch: float = 0.1,
+    bending: float = 0.1,
+) -> Tensor:
+    """Shift and stretch signals in time, and bend their time smoothly.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, C, L)
+    generator : torch.Generator
+    shift : float
+        Largest shift, as a share of the length. Before the first value and after the
+        last these are continued.
+    stretch : float
+        Largest change of the length, as a share of it.
+    bending : float
+        Largest amplitude of the first of three sine waves, of one, two and three half
+        waves, that are added to time, as a share of half the length; those of the
+        others are a half and a third of it.
+
+    Returns
+    -------
+    view : Tensor of shape (n, C, L)
+    """
+    length = x.shape[2]
+    time = (2 * torch.arange(length, device=x.device) + 1) / length - 1
+    k = torch.arange(1, 4, device=x.device)
+    waves = torch.sin(math.pi * k[:, None] * (time + 1) / 2)
+    bent = (_uniform(x, generator, bending, 3) / k) @ waves
+    stretched = time * (1 + _uniform(x, generator, stretch, 1))
+    places = stretched + bent + _uniform(x, generator, 2 * shift, 1)
+    grid = torch.stack([places, torch.zeros_like(places)], dim=2)[:, None].to(x.dtype)
+    view = F.grid_sample(
+        x[:, :, None], grid, padding_mode="border", align_corners=False
+    )
+    return view[:, :, 0]
+
+
+def rescale(x: Tensor, generator: torch.Generator, largest: float = 0.1) -> Tensor:
+    """Multiply every channel of every row by a number near 1.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, C, ...)
+    generator : torch.Generator
+    largest : float
+        Largest logarithm of the number.
+
+    Returns
+    -------
+    view : Tensor of shape (n, C, ...)
+    """
+    factor = _uniform(x, generator, largest, x.shape[1]).exp()
+    return x * factor.view(*factor.shape, *[1] * (x.ndim - 2))
+
+
+def drop_channels(x: Tensor, generator: torch.Generator, share: float = 0.1) -> Tensor:
+    """Set a random share of the channels of every row to 0; a single one is kept.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n, C, ...)
+    generator : torch.Generator
+    share : float
+        Share of the channels that are dropped.
+
+    Returns
+    -------
+    view : Tensor of shape (n, C, ...)
+    """
+    n_channels = x.shape[1]
+    if n_channels == 1:
+        return x
+    u = torch.rand(len(x), n_channels, generator=generator, device=x.device)
+    return x * (u >= share).view(*u.shape, *[1] * (x.ndim - 2))
+
+
 def gaussian_noise(x: Tensor, generator: torch.Generator, std: float = 1.0) -> Tensor:
     """Add Gaussian noise.
 
@@ -380,6 +464,9 @@ def _resampled(x, theta, displacement=0.0):
 AUGMENTATIONS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
     "image": deform,
     "photo": Chain(crop, flip, color_jitter, blur),
+    "signal": Chain(
+        warp_time, rescale, drop_channels, partial(gaussian_noise, std=0.1)
+    ),
     "gaussian": gaussian_noise,
     "table": corrupt_features,
 }

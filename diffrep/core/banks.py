@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from diffrep.core.closed_form import FAINT, ViewedRows, kmeans_filters
 from diffrep.core.layers import Conv2d, Linear, default_width, set_components
 
-__all__ = ["FilterBank", "ImageBank", "RowBank"]
+__all__ = ["FilterBank", "ImageBank", "RowBank", "SignalBank"]
 
 #: A filter responds above this many standard deviations of its output.
 THRESHOLD = 0.25
@@ -24,6 +24,19 @@ N_SPREAD_ROWS = 1000
 
 #: Keeps the slope of the square root finite where no filter responds.
 SQRT_OFFSET = 1e-3
+
+#: Shares of the responses of a filter below the levels that they are compared to.
+LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
+N_WINDOWS = 20_000
+
+#: A response this near to a level counts in part, so that features do not jump.
+STEP = 0.02
+
+#: Largest number of values in the windows of one scale that filters are fitted to.
+N_WINDOW_VALUES = 2**24
+
+#: Of the means over parts of a signal, against those over all of it.
+PARTS_WEIGHT = 0.25
 
 #: Biases of the random features are uniform within this bound.
 BIAS_BOUND = 0.5
@@ -87,9 +100,7 @@ class FilterBank(nn.Module):
             maps = (self.pool_rows @ maps.flatten(2)).unflatten(2, maps.shape[2:])
         if len(self.pool_columns) < maps.shape[2]:
             maps = self.pool_columns @ maps
-        responses = maps.flatten(1)
-        responses = (responses + SQRT_OFFSET).sqrt()
-        return F.layer_norm(responses, responses.shape[1:])
+        return normalized((maps.flatten(1) + SQRT_OFFSET).sqrt())
 
     @torch.no_grad()
     def initialize(self, X: Tensor, generator: torch.Generator) -> None:
@@ -128,8 +139,7 @@ class ImageBank(nn.Module):
 
     def normalized_components(self, responses: Tensor) -> Tensor:
         """First stage ``(n, n_components)``, of responses ``(n, filters.width)``."""
-        components = self.components(responses)
-        return F.layer_norm(components, components.shape[1:])
+        return normalized(self.components(responses))
 
     def features(self, components: Tensor) -> Tensor:
         """Both stages ``(n, width)``, of the first."""
@@ -145,6 +155,111 @@ class ImageBank(nn.Module):
         weight.normal_(0, 1 / math.sqrt(self.n_components), generator=rows.generator)
         bias.uniform_(-BIAS_BOUND, BIAS_BOUND, generator=rows.generator)
         return responses.through(self.normalized_components).through(self.features)
+
+
+class SignalBank(nn.Module):
+    """Responses of a signal to short filters at several scales, pooled over time.
+
+    At scale s a filter joins averages of ``2^s`` samples each. ``(n,
+    *signal_shape)`` becomes ``(n, width)``: of each filter how often its response is
+    above each of some levels, the mean and the largest response, and the means over
+    each quarter of the signal. The numbers of one sort and scale are brought to mean 0
+    and variance 1 for each signal. Nothing is trained on.
+
+    One half of the filters is fitted to windows of any place, the other to those that
+    vary most: where something happens, if most of a signal is noise.
+
+    Parameters
+    ----------
+    signal_shape : tuple (channels, length)
+    n_filters, filter_size : int
+        Number of filters at each scale, and their length in samples.
+    n_pooled : int
+        Number of parts of the signal.
+
+    References
+    ----------
+    Dempster, Schmidt and Webb, "MiniRocket", 2021, whose features are shares of
+    responses above levels that are quantiles of responses; filters by k-means, Coates
+    and Ng, 2012.
+    """
+
+    levels: Tensor
+
+    def __init__(self, signal_shape, n_filters=48, filter_size=9, n_pooled=4):
+        super().__init__()
+        channels, length = signal_shape
+        self.size = min(filter_size, length)
+        self.n_pooled = min(n_pooled, length)
+        reach = max(1, self.size - 1)
+        n_scales = 1 + int(math.log2(max(1, (length - 1) // reach)))
+        self.filters = Linear(channels * self.size, n_scales * n_filters, bias=False)
+        self.filters.requires_grad_(False)
+        self.register_buffer("levels", torch.zeros(n_scales, len(LEVELS), n_filters, 1))
+        self.width = n_scales * n_filters * (len(LEVELS) + 2 + self.n_pooled)
+
+    @property
+    def scales(self) -> Tensor:
+        """Filters of each scale, ``(n_scales, n_filters, channels * filter_size)``."""
+        return self.filters.weight.unflatten(0, (len(self.levels), -1))
+
+    def windows(self, x: Tensor, scale: int) -> Tensor:
+        """Windows ``(n, channels * filter_size, n_windows)`` of signals at a scale."""
+        n_averaged, step = 2**scale, 1
+        if scale:  # averages of samples that overlap by half
+            step = 2
+            half = n_averaged // 2
+            x = F.avg_pool1d(x, n_averaged, stride=half, padding=half)
+        padding = (0, (self.size - 1) * step // 2)
+        return F.unfold(
+            x[:, :, None], (1, self.size), dilation=(1, step), padding=padding
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        groups = []
+        for scale, (filters, levels) in enumerate(
+            zip(self.scales, self.levels, strict=True)
+        ):
+            responses = filters @ self.windows(x, scale)
+            strong = F.relu(responses - THRESHOLD)
+            parts = F.adaptive_avg_pool1d(strong, self.n_pooled)
+            above = torch.empty_like(responses)  # fresh memory would cost most
+            shares = [
+                above.copy_(responses).sub_(level).clamp_(-STEP, STEP).mean(2) / STEP
+                for level in levels
+            ]
+            mean, largest = (strong.mean(2) + SQRT_OFFSET).sqrt(), strong.amax(2)
+            groups += [normalized(group) for group in (*shares, mean, largest)]
+            of_parts = (parts + SQRT_OFFSET).sqrt().flatten(1)
+            groups.append(PARTS_WEIGHT * normalized(of_parts))
+        return torch.cat(groups, dim=1)
+
+    @torch.no_grad()
+    def initialize(self, rows: ViewedRows) -> ViewedRows:
+        """Fit filters and levels to signals; return their features."""
+        X, generator = rows.X, rows.generator
+        shares, n_channels = X.new_tensor(LEVELS), X.shape[1]
+        X = X[: max(2, N_WINDOW_VALUES // (self.size * X[0].numel()))]
+        for scale, filters in enumerate(self.scales):
+            windows = self.windows(X, scale)
+            patches = windows.transpose(1, 2).reshape(-1, n_channels, 1, self.size)
+            power = patches.flatten(1).var(1, correction=0) + FAINT
+            strong = torch.multinomial(power**3, N_WINDOWS, True, generator=generator)
+            n_half, size = len(filters) // 2, (1, self.size)
+            halves = [
+                kmeans_filters(some, n_half, size, generator).flatten(1)
+                for some in (patches, patches[strong])
+            ]
+            found = F.normalize(torch.cat(halves))
+            responses = (found @ windows).transpose(0, 1).flatten(1)
+            spread = responses.std().clamp(min=1e-6)
+            filters.copy_(found / spread)
+            drawn = torch.randint(
+                responses.shape[1], (N_WINDOWS,), generator=generator, device=X.device
+            )
+            levels = torch.quantile(responses[:, drawn] / spread, shares, dim=1)
+            self.levels[scale] = levels[:, :, None]
+        return rows.through(self)
 
 
 class RowBank(nn.Module):
@@ -201,6 +316,11 @@ class RowBank(nn.Module):
         spread = self.responses(X).var(0).sum() / X.var(0).sum().clamp(min=FAINT)
         self.column_weight.copy_((COLUMNS_SHARE * spread).sqrt())
         return rows.through(self)
+
+
+def normalized(x: Tensor) -> Tensor:
+    """Rows ``(n, width)``, each brought to mean 0 and variance 1."""
+    return F.layer_norm(x, x.shape[1:])
 
 
 def joined_columns(n_features: int, n_joined: int) -> Tensor:

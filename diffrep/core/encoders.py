@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.banks import ImageBank, RowBank
+from diffrep.core.banks import ImageBank, RowBank, SignalBank
 from diffrep.core.closed_form import ViewedRows
 from diffrep.core.layers import (
     Conv2d,
@@ -40,6 +40,7 @@ __all__ = [
     "Encoder",
     "MLPBackbone",
     "WideResNetBackbone",
+    "WindowBackbone",
 ]
 
 CONDITION_WIDTH = 64
@@ -107,10 +108,12 @@ class MLPBackbone(nn.Module):
     every block.
     """
 
+    make_bank: Any = RowBank
+
     def __init__(self, data_shape, condition_width=0, width=None, n_blocks=2):
         super().__init__()
         width = width or default_width(math.prod(data_shape))
-        self.bank = RowBank(data_shape)
+        self.bank = self.make_bank(data_shape)
         self.modulation = Modulation(condition_width, self.bank.width)
         self.input = Linear(self.bank.width, width)
         self.blocks = nn.ModuleList(
@@ -131,6 +134,12 @@ class MLPBackbone(nn.Module):
         """Fit the bank to rows; return their features without a condition."""
         self.modulation.mute()
         return rows.fit(self.bank)
+
+
+class WindowBackbone(MLPBackbone):
+    """Residual MLP on a :class:`SignalBank`, which stays as it was fitted."""
+
+    make_bank = SignalBank
 
 
 class ConvBackbone(nn.Module):
@@ -219,6 +228,7 @@ class WideResNetBackbone(nn.Module):
 #: Names of backbones that the estimators accept.
 BACKBONES = {
     "mlp": MLPBackbone,
+    "windows": WindowBackbone,
     "conv": ConvBackbone,
     "wide_resnet": WideResNetBackbone,
 }

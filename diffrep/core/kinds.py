@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from diffrep.core.banks import ImageBank, RowBank
+from diffrep.core.banks import ImageBank, RowBank, SignalBank
 
-__all__ = ["IMAGE", "TABLE", "Kind", "kind_of"]
+__all__ = ["KINDS", "Kind", "kind_of"]
 
 
 @dataclass(frozen=True)
@@ -16,26 +16,39 @@ class Kind:
 
     Parameters
     ----------
+    name : str
+        What errors call its rows.
+    shape : str
+        How a user gives the shape of a row.
     bank : callable
         ``bank(data_shape)``, the features that are fitted in closed form.
     encoder, noise_space : str
         Defaults of the parameters of these names.
     view : callable
         From the shape of a row to the default of `augment`.
+    takes : set of str
+        Names of encoders, score networks and views that are for some kinds only.
     n_readout_fits : int
-        How often the read-out fits stable components: a second fit helps codes of
-        images where labels are few; on tables it takes from what a classifier on
-        many labels needs.
+        How often the read-out fits stable components anew: two fits help codes of
+        images where labels are few; on tables and signals they take from what a
+        classifier on many labels needs.
     shares_scale : bool
         Whether the columns of a channel share one mean and scale.
+    n_places : int or None
+        Larger images, and longer signals, are averaged down to about so many pixels,
+        or samples.
     """
 
+    name: str
+    shape: str
     bank: Callable
     encoder: str
     noise_space: str
     view: Callable[[tuple[int, ...]], str]
+    takes: frozenset[str]
     n_readout_fits: int
     shares_scale: bool
+    n_places: int | None = None
 
 
 def _view_of_images(data_shape):
@@ -43,24 +56,47 @@ def _view_of_images(data_shape):
     return "photo" if data_shape[0] == 3 else "image"
 
 
-TABLE = Kind(
+_TABLE = Kind(
+    name="table",
+    shape="no shape",
     bank=RowBank,
     encoder="mlp",
     noise_space="pca",
     view=lambda data_shape: "table",
+    takes=frozenset(),
     n_readout_fits=1,
     shares_scale=False,
 )
-IMAGE = Kind(
+_SIGNAL = Kind(
+    name="signals",
+    shape="signal_shape=(channels, length)",
+    bank=SignalBank,
+    encoder="windows",
+    noise_space="features",
+    view=lambda data_shape: "signal",
+    takes=frozenset({"windows", "unet", "signal"}),
+    n_readout_fits=0,
+    shares_scale=True,
+    n_places=512,
+)
+_IMAGE = Kind(
+    name="images",
+    shape="image_shape=(channels, height, width)",
     bank=ImageBank,
     encoder="conv",
     noise_space="features",
     view=_view_of_images,
+    takes=frozenset({"conv", "wide_resnet", "unet", "image", "photo"}),
     n_readout_fits=2,
     shares_scale=True,
+    n_places=48 * 48,
 )
+
+#: By the number of sides of a row: (n_features,), (channels, length) and (channels,
+#: height, width).
+KINDS = (_TABLE, _SIGNAL, _IMAGE)
 
 
 def kind_of(data_shape: tuple[int, ...]) -> Kind:
-    """Return the kind of rows of a shape: (n_features,), or that of an image."""
-    return IMAGE if len(data_shape) == 3 else TABLE
+    """Return the kind of rows of a shape."""
+    return KINDS[len(data_shape) - 1]

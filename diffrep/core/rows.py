@@ -60,7 +60,7 @@ class Rows(Dataset):
         Shape of the rows that are given out.
     given_shape : tuple of int
         Shape of one row of `X`; images that have more pixels than `data_shape`
-        are averaged over areas.
+        are averaged over areas, longer signals over time.
     device : torch.device
         Where batches go.
     y : ndarray of shape (n,), optional
@@ -183,23 +183,25 @@ class Rows(Dataset):
 
 
 def averaged(images, sides):
-    """Averages of images over areas: fewer pixels, of the same mean.
+    """Averages of images over areas, or of signals: fewer values, of the same mean.
 
     Parameters
     ----------
-    images : Tensor of shape (n, C, H, W)
-    sides : tuple (height, width)
-        Of the result; at most H and W.
+    images : Tensor of shape (n, C, H, W) or (n, C, L)
+    sides : tuple (height, width) or (length,)
+        Of the result, none larger than before.
 
     Returns
     -------
     images : Tensor of shape (n, C, *sides)
     """
-    rows, columns = (
+    *rows, columns = (
         _area_weights(length, side).to(images.device)
         for length, side in zip(images.shape[2:], sides, strict=True)
     )
-    return rows @ images @ columns.T
+    for weights in rows:
+        images = weights @ images
+    return images @ columns.T
 
 
 def _area_weights(length, n):

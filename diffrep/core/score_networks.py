@@ -75,7 +75,8 @@ class UNet(nn.Module):
 
     Parameters
     ----------
-    data_shape : tuple (channels, height, width)
+    data_shape : tuple (channels, height, width) or (channels, length)
+        A signal is an image of height one.
     n_components : int
         Length of the code.
     width : int
@@ -87,14 +88,15 @@ class UNet(nn.Module):
 
     def __init__(self, data_shape, n_components, width=32, multipliers=(1, 2, 2)):
         super().__init__()
-        channels = data_shape[0]
+        channels, *side = data_shape
+        side = [1, *side][-2:]
+        self.image_shape = (channels, *side)
         widths = [width * multiplier for multiplier in multipliers]
         self.time = TimeEmbedding(4 * width)
         self.code = Linear(n_components, 4 * width)
         condition_width = 8 * width
         self.input = Conv2d(channels, width, 3, padding=1)
         self.down, self.halve = nn.ModuleList(), nn.ModuleList()
-        side = data_shape[1:]
         for before, after in zip([width, *widths], widths, strict=False):
             self.down.append(ConvBlock(before, after, condition_width))
             # A side of one pixel stays: oneDNN has no right gradient of it in bfloat16.
@@ -119,7 +121,7 @@ class UNet(nn.Module):
 
     def forward(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
         condition = F.silu(torch.cat([self.time(t), self.code(z)], dim=1))
-        h, skips = self.input(x_t), []
+        h, skips = self.input(x_t.view(-1, *self.image_shape)), []
         for block, halve in zip(self.down, self.halve, strict=True):
             h = block(h, condition)
             skips.append(h)
@@ -130,7 +132,7 @@ class UNet(nn.Module):
             skip = skips.pop()
             h = F.interpolate(h, size=skip.shape[2:])
             h = block(torch.cat([h, skip], dim=1), condition)
-        return self.output(F.silu(self.norm(h)))
+        return self.output(F.silu(self.norm(h))).view_as(x_t)
 
 
 class MLPDecoder(nn.Module):

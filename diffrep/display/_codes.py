@@ -300,7 +300,7 @@ class CodeSwapDisplay(_ImagesDisplay):
 
 def _as_rows(representation, X):
     X = np.asarray(X)
-    return X if X.ndim == 2 else flattened(X, representation.image_shape)
+    return X if X.ndim == 2 else flattened(X, representation)
 
 
 def _as_images(representation, rows, n_rows):

@@ -16,9 +16,12 @@ from diffrep.core.augment import (
     crop,
     cutout,
     deform,
+    drop_channels,
     flip,
     gaussian_noise,
     mixed,
+    rescale,
+    warp_time,
 )
 
 
@@ -440,10 +443,16 @@ VIEWS = AUGMENTATIONS | {
 }
 
 
+def batch_for(name):
+    """Signals for the views of signals, images for all others."""
+    shape = (8, 3, 36) if name == "signal" else (8, 3, 6, 6)
+    return torch.randn(shape, generator=rng())
+
+
 @pytest.mark.parametrize("name", VIEWS)
 def test_views_are_seeded_and_change_nothing_else(name):
     augment = VIEWS[name]
-    x = torch.randn(8, 3, 6, 6, generator=rng())
+    x = batch_for(name)
     kept, state = x.clone(), torch.get_rng_state()
     view = augment(x, rng(1))
     assert view.shape == x.shape
@@ -457,7 +466,7 @@ def test_views_are_seeded_and_change_nothing_else(name):
 @pytest.mark.parametrize("name", VIEWS)
 def test_views_are_of_the_type_of_the_data(name):
     augment = VIEWS[name]
-    x = torch.randn(8, 3, 6, 6, generator=rng())
+    x = batch_for(name)
     view = augment(x, rng())
     double = augment(x.double(), rng())
     assert double.dtype == torch.float64
@@ -482,3 +491,55 @@ def test_mixtures_are_of_two_rows_and_weigh_one_on_average():
     torch.testing.assert_close(others[apart], 1 - a[apart])
     assert weight.mean() == pytest.approx(1, abs=0.1)
     assert found.sum(0).max() < 2.0001  # every row is somebody's other row once
+
+
+TIMELESS = {"shift": 0.0, "stretch": 0.0, "bending": 0.0}
+
+
+def test_warping_time_without_bounds_is_the_identity():
+    x = torch.randn(5, 3, 31, generator=rng())
+    torch.testing.assert_close(warp_time(x, rng(), **TIMELESS), x, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("change", ["shift", "stretch", "bending"])
+def test_time_is_warped_within_its_bounds(change):
+    # A signal that rises with time says where a value of its view is from.
+    time = (2 * torch.arange(100) + 1) / 100 - 1
+    x = torch.stack([time, -2 * time]).expand(300, 2, 100)
+    view = warp_time(x, rng(), **TIMELESS | {change: 0.2})
+    torch.testing.assert_close(view[:, 1], -2 * view[:, 0], atol=1e-5, rtol=0)
+    inner, before = view[:, 0, 25:75], time[25:75]
+    moved = inner - before
+    if change == "shift":  # by up to a fifth of the length, which is 2
+        torch.testing.assert_close(
+            moved, moved[:, :1].expand_as(moved), atol=1e-4, rtol=0
+        )
+        assert 0.36 < moved.abs().max() < 0.4 + 1e-4
+    elif change == "stretch":
+        slope = (inner[:, -1] - inner[:, 0]) / (before[-1] - before[0])
+        assert 1.15 < slope.max() < 1.2 + 1e-4
+        assert 0.8 - 1e-4 < slope.min() < 0.85
+    else:
+        k = torch.arange(1, 4)
+        waves = torch.sin(torch.pi * k[:, None] * (before + 1) / 2)
+        solution = torch.linalg.lstsq(waves.T, moved.T).solution
+        torch.testing.assert_close(waves.T @ solution, moved.T, atol=1e-4, rtol=0)
+        assert (solution.abs().amax(1) * k).max() < 0.2 + 1e-3
+        assert (solution.abs().amax(1) * k).min() > 0.15
+
+
+def test_channels_are_rescaled_each_by_one_factor():
+    x = torch.randn(200, 3, 20, generator=rng()).abs() + 0.1
+    factors = rescale(x, rng(), largest=0.3) / x
+    torch.testing.assert_close(factors, factors[..., :1].expand_as(factors))
+    logs = factors[..., 0].log()
+    assert 0.29 < logs.abs().max() < 0.3 + 1e-5
+    assert abs(float(torch.corrcoef(logs.T)[0, 1])) < 0.2
+
+
+def test_a_share_of_the_channels_is_dropped():
+    x = torch.ones(2000, 4, 3)
+    dropped = drop_channels(x, rng(), share=0.25)[..., 0] == 0
+    assert float(dropped.float().mean()) == pytest.approx(0.25, abs=0.02)
+    single = torch.ones(50, 1, 3)
+    assert torch.equal(drop_channels(single, rng(), share=0.9), single)

@@ -1,4 +1,6 @@
-"""Banks of features of rows of a table."""
+"""Banks of features of tables and of signals."""
+
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -6,7 +8,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 
 from diffrep import DiffusionRepresentation
-from diffrep.core.banks import RowBank, joined_columns
+from diffrep.core.banks import LEVELS, RowBank, SignalBank, joined_columns
 from diffrep.core.closed_form import ViewedRows
 
 
@@ -16,8 +18,8 @@ def fitted(X, seed=0):
     return bank, bank.initialize(ViewedRows(X, list, generator)).X
 
 
-def normal(n, d):
-    return torch.randn(n, d, generator=torch.Generator().manual_seed(0))
+def normal(*shape):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0))
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 7, 300, 5000])
@@ -73,3 +75,91 @@ def test_codes_see_what_is_not_linear():
     assert linear.fit(X[:1000], y[:1000]).score(X[1000:], y[1000:]) < 0.6
     codes = rep.transform(X)
     assert linear.fit(codes[:1000], y[:1000]).score(codes[1000:], y[1000:]) > 0.85
+
+
+@pytest.fixture(scope="module")
+def signals():
+    """A bank of signals, and the 200 noisy steps (200, 2, 100) it is fitted to."""
+    X = normal(200, 2, 100).cumsum(2) / 5
+    bank = SignalBank((2, 100))
+    generator = torch.Generator().manual_seed(0)
+    bank.initialize(ViewedRows(X, list, generator))
+    return bank, X
+
+
+def responses_by_hand(bank, x, scale):
+    """Responses ``(n_filters, n_windows)`` of one signal, window by window."""
+    n, size, step = 2**scale, bank.size, 1
+    filters = bank.scales[scale].numpy().reshape(-1, 2, size)
+    x = x.numpy()
+    if scale > 0:
+        step, around = 2, ((0, 0), (n // 2, n // 2))
+        x = np.pad(x, around)
+        starts = range(0, x.shape[1] - n + 1, n // 2)
+        x = np.stack([x[:, s : s + n].mean(1) for s in starts], axis=1)
+    around = (size - 1) * step // 2
+    x = np.pad(x, ((0, 0), (around, around)))
+    starts = range(x.shape[1] - (size - 1) * step)
+    windows = [x[:, s : s + (size - 1) * step + 1 : step] for s in starts]
+    return np.stack([(filters * window).sum((1, 2)) for window in windows], axis=1)
+
+
+@pytest.mark.parametrize("scale", [0, 1, 3])
+def test_windows_of_signals_join_averages(signals, scale):
+    bank, X = signals
+    found = bank.scales[scale] @ bank.windows(X[:1], scale)
+    expected = responses_by_hand(bank, X[0], scale)
+    np.testing.assert_allclose(found[0], expected, atol=1e-4)
+
+
+def test_features_of_signals_by_hand(signals):
+    bank, X = signals
+    n_filters, groups = 48, []
+    for scale in range(len(bank.scales)):
+        responses = responses_by_hand(bank, X[7], scale)
+        levels = bank.levels[scale].numpy()
+        shares = [np.clip((responses - a) / 0.02, -1, 1).mean(1) for a in levels]
+        strong = np.maximum(responses - 0.25, 0)
+        mean, largest = np.sqrt(strong.mean(1) + 1e-3), strong.max(1)
+        edges = np.arange(5) * strong.shape[1] / 4
+        parts = [
+            strong[:, int(low) : int(np.ceil(high))].mean(1)
+            for low, high in pairwise(edges)
+        ]
+        parts = np.sqrt(np.stack(parts, axis=1) + 1e-3).ravel()
+        for group, weight in [*((g, 1) for g in (*shares, mean, largest)), (parts, 4)]:
+            scale_ = np.sqrt(group.var() + 1e-5)
+            groups.append((group - group.mean()) / scale_ / weight)
+    expected = np.concatenate(groups)
+    assert len(expected) == bank.width == len(bank.scales) * n_filters * 11
+    np.testing.assert_allclose(bank(X[7:8])[0], expected, atol=2e-3)
+
+
+def test_levels_are_quantiles_of_responses(signals):
+    bank, X = signals
+    for scale, filters in enumerate(bank.scales):
+        responses = filters @ bank.windows(X, scale)
+        for share, level in zip(LEVELS, bank.levels[scale], strict=True):
+            below = (responses < level).float().mean((0, 2))
+            np.testing.assert_allclose(below, share, atol=0.03)
+
+
+def test_scales_reach_over_the_signal():
+    n_scales = {1: 1, 2: 1, 9: 1, 16: 1, 17: 2, 33: 3, 512: 6, 1025: 8}
+    for length, n in n_scales.items():
+        assert len(SignalBank((1, length)).scales) == n
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (1, 9), (2, 40)])
+def test_constant_and_short_signals_do_no_harm(shape):
+    for X in (torch.zeros(10, *shape), normal(10, *shape)):
+        bank = SignalBank(shape)
+        rows = bank.initialize(ViewedRows(X, list, torch.Generator().manual_seed(0)))
+        assert rows.X.shape == (10, bank.width)
+        assert rows.X.isfinite().all()
+
+
+def test_features_of_signals_do_not_jump(signals):
+    bank, X = signals
+    before, after = bank(X), bank(X + 1e-6 * normal(*X.shape))
+    assert (after - before).abs().max() < 1e-3

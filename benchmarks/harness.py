@@ -1,0 +1,84 @@
+"""What benchmarks on many data sets share: results in a CSV, ranks, a figure."""
+
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed, parallel_config
+from scipy.stats import studentized_range
+
+
+def run(measure, wanted, keys, csv, n_jobs):
+    """Append ``measure(*key)`` to a CSV for each key that is not in it; return all.
+
+    Parameters
+    ----------
+    measure : callable
+        Returns a dict of numbers.
+    wanted : list of tuple
+        Of values of `keys`.
+    keys : list of str
+    csv : path-like
+    n_jobs : int
+        Processes of one thread each.
+    """
+    csv, done = Path(csv), set()
+    if csv.exists():
+        done = set(pd.read_csv(csv)[keys].itertuples(index=False, name=None))
+    todo = [key for key in wanted if key not in done]
+    with parallel_config("loky", inner_max_num_threads=1):
+        found = Parallel(n_jobs=n_jobs, return_as="generator")(
+            delayed(measure)(*key) for key in todo
+        )
+        for key, numbers in zip(todo, found, strict=True):
+            frame = pd.DataFrame([dict(zip(keys, key, strict=True)) | numbers])
+            frame.to_csv(csv, mode="a", header=not csv.exists(), index=False)
+    return pd.read_csv(csv)
+
+
+def ranks(results, rows, data, column):
+    """Mean ranks of `rows` over data sets, and which difference is beyond chance.
+
+    Parameters
+    ----------
+    results : DataFrame
+        With columns "row", `data` and `column`, an accuracy.
+    rows : iterable of str
+        Methods that are ranked.
+    data : str
+        Column that names the data set.
+    column : str
+
+    Returns
+    -------
+    ranks : Series
+        1 is best.
+    difference : float
+        Critical one at 5 % of Nemenyi's test (Demšar, "Statistical Comparisons of
+        Classifiers over Multiple Data Sets", 2006).
+    n_sets : int
+        Data sets on which every row was measured.
+    """
+    means = results[results["row"].isin(list(rows))].dropna(subset=column)
+    means = means.groupby([data, "row"])[column].mean().unstack().dropna()
+    n_sets, n_rows = means.shape
+    q = studentized_range.ppf(0.95, n_rows, np.inf) / np.sqrt(2)
+    difference = q * np.sqrt(n_rows * (n_rows + 1) / (6 * n_sets))
+    return means.round(6).rank(axis=1, ascending=False).mean(), difference, n_sets
+
+
+def draw_ranks(results, rows, data, columns, path):
+    """Draw mean ranks by number of labels, with the critical difference."""
+    figure, axes = plt.subplots(figsize=(8, 5), layout="constrained")
+    mean_ranks = pd.DataFrame({n: ranks(results, rows, data, n)[0] for n in columns})
+    for row in mean_ranks.mean(axis=1).sort_values().index:
+        axes.plot(columns, mean_ranks.loc[row], marker="o", label=row)
+    difference = ranks(results, rows, data, columns[-1])[1]
+    place, middle = len(columns) - 0.6, mean_ranks.mean().mean()
+    axes.errorbar(place, middle, difference / 2, color="k", capsize=4)
+    axes.text(place + 0.1, middle, "critical\ndifference", va="center")
+    axes.set(xlim=(-0.2, place + 0.9), ylabel="mean rank", xlabel="labels")
+    axes.invert_yaxis()
+    axes.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+    figure.savefig(path, dpi=120)
