@@ -62,10 +62,11 @@ SDE_CLASSES = {cls.__name__: cls for cls in (VE, VP, SubVP)}
 #: and progress bars are for whoever fits.
 NOT_IN_FILES = {"checkpoint", "verbose"}
 
-#: Bytes that all arrays of text together may take, and so many more for each byte of
-#: the file: texts of one array all get the length of the longest.
-TEXT_BYTES = 2**26
-TEXT_BYTES_PER_BYTE = 8
+#: Bytes that what is computed from a file may take, and so many more for each byte of
+#: it: arrays of text, whose texts all get the length of the longest, and buffers of
+#: nets that are not stored.
+FREE_BYTES = 2**26
+BYTES_PER_BYTE = 8
 
 
 def write(path, estimator):
@@ -115,7 +116,7 @@ def read(data, classes, passed, device=None):
     versions = ("diffrep", "torch", "numpy", "scikit-learn")
     for version in fields_of(given["versions"], "versions", *versions).values():
         expect(isinstance(version, str), "versions must be texts")
-    text_bytes = TEXT_BYTES + TEXT_BYTES_PER_BYTE * len(data)
+    text_bytes = FREE_BYTES + BYTES_PER_BYTE * len(data)
     tensors = safetensors.torch.load(data)
     reader = _Reader(tensors, classes, passed, device, text_bytes)
     estimator = reader.estimator(given["estimator"], "")
@@ -561,7 +562,8 @@ def _check_weights(net, weights, own):
     arguments |= {part: lambda *shape: nn.Identity() for part in own}
     try:
         with torch.device("meta"):
-            expected = net.module(**arguments).state_dict()
+            module = net.module(**arguments)
+        expected = module.state_dict()
     except Exception as error:  # of torch, about numbers that no tensor can have
         raise ValueError(f"no net has such parameters: {error}") from error
     expect(isinstance(weights, dict), "weights must be an object")
@@ -575,6 +577,12 @@ def _check_weights(net, weights, own):
         if name in names:
             found, there = _kind(tensor), _kind(expected[name])
             expect(found == there, f"weights {name} are {found}, not {there}")
+    computed = sum(b.nbytes for b in module.buffers())
+    stored = sum(tensor.nbytes for tensor in weights.values())
+    expect(
+        computed <= FREE_BYTES + BYTES_PER_BYTE * stored,
+        f"the net would hold {computed} bytes of buffers for {stored} of weights",
+    )
 
 
 def _kind(tensor):

@@ -43,6 +43,7 @@ from diffrep.baselines import (
     VariationalAutoencoderRepresentation,
 )
 from diffrep.core.augment import flip
+from diffrep.core.standardizer import Standardizer
 from diffrep.exceptions import ModelFileError
 from diffrep.semi_supervised import LaplaceNetClassifier
 from diffrep.trajectory import TrajectoryClassifier
@@ -51,6 +52,7 @@ QUICK = {"max_epochs": 1, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(40, 6))
 Y = np.array(["a", "bb", "ccc"])[np.arange(40) % 3]
 IMAGES = {"image_shape": (1, 2, 3)}
+SIGNALS = {"signal_shape": (2, 3)}
 
 
 class Linear(nn.Module):
@@ -88,6 +90,10 @@ REPRESENTATIONS = {
     "drl over t": DiffusionRepresentation(2, t_grid=3, **QUICK),
     "drl on images": DiffusionRepresentation(2, **IMAGES, **QUICK),
     "unet": DiffusionRepresentation(2, score_network="unet", **IMAGES, **QUICK),
+    "drl on signals": DiffusionRepresentation(2, **SIGNALS, **QUICK),
+    "vdrl on signals": VariationalDiffusionRepresentation(
+        2, score_network="unet", noise_space="data", **SIGNALS, **QUICK
+    ),
     "full": DiffusionRepresentation(
         2,
         t_grid=np.array([0.3, 0.8]),
@@ -408,6 +414,25 @@ def test_huge_shapes_allocate_nothing(saved, path):
     with pytest.raises(ModelFileError, match=r"not torch.float32 of shape \(20000"):
         load(path)  # of 1.6 GB for one of its matrices alone
     assert peak() < before + 100
+
+
+def test_buffers_that_are_computed_stay_in_proportion(path):
+    rep = DiffusionRepresentation(2, t_grid=2, **QUICK)
+    classifier = TrajectoryClassifier(rep, head="attention", max_epochs=1).fit(X, Y)
+    classifier.save(path)
+    load(path)
+    # The places of times on a curve are computed: some hundred numbers for each.
+    n_times, n_columns = 300_000, 600_000
+    classifier.representation_.t_grid_ = np.linspace(0.1, 1, n_times)
+    standardizer = Standardizer(np.zeros(n_columns), np.ones(n_columns))
+    classifier._scaling = standardizer, (n_columns,), (n_columns,)
+    classifier.net_.module_.centre = torch.zeros(n_times, 2)
+    classifier.save(path)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    with pytest.raises(ModelFileError, match="bytes of buffers"):
+        load(path)
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    assert after < before + 100
 
 
 def test_tensors_that_do_not_fit(saved, path):
