@@ -1,4 +1,4 @@
-"""Small real data sets in one call shape, to try representations on.
+"""Small real data sets in one call shape, and images from files.
 
 >>> from diffrep.datasets import load_dataset
 >>> load_dataset("digits").image_shape
@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from functools import partial
+from os import PathLike
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,7 @@ __all__ = [
     "colored_digits",
     "covtype_like",
     "load_dataset",
+    "load_images",
     "textured_digits",
 ]
 
@@ -166,6 +168,89 @@ def textured_digits(images, *, random_state=0):
         top, left = row * height // 2, column * width // 2
         X[i, top : top + height, left : left + width] += images[i] / images.max()
     return X.reshape(n, -1), place, texture
+
+
+def load_images(source, *, size, grayscale=False, out=None):
+    """Read image files into one array of one size.
+
+    Images are cropped around their centre to the shape that is asked for, then resized;
+    the orientation that a camera noted is applied, transparency is dropped. Needs
+    Pillow: ``pip install diffrep[images]``.
+
+    Parameters
+    ----------
+    source : path-like or iterable of path-like
+        A folder, of which all images are read, those of subfolders too, in the order
+        of their names; or the files to read.
+    size : int or tuple (height, width)
+        Of the result, in pixels; an int is both.
+    grayscale : bool, default=False
+        Whether images are read without colour.
+    out : path-like, default=None
+        File in the format ``.npy`` to write the array to, for more images than memory
+        holds: it is then a memory map, which `fit` and `transform` read in batches.
+
+    Returns
+    -------
+    images : sklearn.utils.Bunch
+        ``data``, uint8 of shape (n_images, height, width, 3), or (n_images, height,
+        width) with `grayscale`; ``filenames``, list of n_images paths.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there are no images.
+    ValueError
+        If a file cannot be read as an image; the message names it.
+
+    Examples
+    --------
+    >>> from diffrep import DiffusionRepresentation
+    >>> from diffrep.datasets import load_images
+    >>> images = load_images("photos", size=64)  # doctest: +SKIP
+    >>> rep = DiffusionRepresentation(image_shape=(3, 64, 64))  # doctest: +SKIP
+    >>> codes = rep.fit_transform(images.data)  # doctest: +SKIP
+    """
+    from PIL import Image, ImageOps
+
+    if isinstance(source, str | PathLike):
+        suffixes = Image.registered_extensions()
+        found = sorted(Path(source).expanduser().rglob("*"))
+        paths = [path for path in found if path.suffix.lower() in suffixes]
+    else:
+        paths = [Path(path) for path in source]
+    if not paths:
+        raise FileNotFoundError(
+            f"There are no image files in {source!r}. Give a folder of images, or a "
+            "list of image files."
+        )
+    height, width = np.broadcast_to(size, 2).tolist()
+    shape = (len(paths), height, width) + (() if grayscale else (3,))
+    if out is None:
+        data = np.empty(shape, np.uint8)
+    else:
+        data = np.lib.format.open_memmap(out, "w+", dtype=np.uint8, shape=shape)
+    for i, path in enumerate(paths):
+        try:
+            with Image.open(path) as file:
+                if file.mode.startswith(("I", "F")):
+                    raise ValueError(f"its pixels are not of 8 bits (mode {file.mode})")
+                image = ImageOps.exif_transpose(file).convert(
+                    "L" if grayscale else "RGB"
+                )
+        except (
+            OSError,
+            ValueError,
+            SyntaxError,
+            Image.DecompressionBombError,
+        ) as error:
+            raise ValueError(
+                f"{path} cannot be read as an image: {error}. Convert or remove it, or "
+                "pass a list of the other files."
+            ) from error
+        resized = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
+        data[i] = np.asarray(resized)
+    return Bunch(data=data, filenames=[str(path) for path in paths])
 
 
 def covtype_like():

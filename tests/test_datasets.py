@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 from sklearn.datasets import load_digits, load_wine
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from diffrep import datasets
-from diffrep.datasets import DATASETS, colored_digits, load_dataset
+from diffrep import DiffusionRepresentation, datasets
+from diffrep.datasets import DATASETS, colored_digits, load_dataset, load_images
 
 FILES = {"mnist": "mnist.npz", "cifar10": "cifar10_part.npz"}
 
@@ -207,3 +208,79 @@ def test_colored_digits_show_pen_and_paper():
             np.exp(1j * phase), np.exp(2j * np.pi * numbers / 9), atol=1e-5
         )
     np.testing.assert_array_equal(X[:, :, 0, 0], X[:, :, 3, 4])
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Four images in two folders, among other files: red, green, blue and grey."""
+    colors = {"a/0.png": (200, 0, 0), "a/1.JPG": (0, 200, 0), "b/2.bmp": (0, 0, 200)}
+    for name, color in colors.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (40, 20), color).save(tmp_path / name)
+    Image.new("L", (9, 9), 100).save(tmp_path / "b" / "3.png")
+    (tmp_path / "notes.txt").write_text("no image")
+    return tmp_path
+
+
+def test_images_of_a_folder_are_read_in_order(folder):
+    images = load_images(folder, size=(8, 12))
+    assert images.data.shape == (4, 8, 12, 3)
+    assert images.data.dtype == np.uint8
+    names = [
+        f"{folder}/{name}" for name in ("a/0.png", "a/1.JPG", "b/2.bmp", "b/3.png")
+    ]
+    assert images.filenames == names
+    colors = images.data.mean((1, 2))
+    expected = [[200, 0, 0], [0, 200, 0], [0, 0, 200], [100, 100, 100]]
+    np.testing.assert_allclose(colors, expected, atol=3)  # JPEG rounds
+    some = load_images(names[2:], size=8, grayscale=True)
+    assert some.data.shape == (2, 8, 8)
+    np.testing.assert_array_equal(some.data[1], 100)
+
+
+def test_images_are_cropped_to_their_centre_then_resized(tmp_path):
+    pixels = np.zeros((20, 60), np.uint8)
+    pixels[:, 20:40] = 50 + np.arange(20)[:, None]  # the middle third is kept
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    data = load_images(tmp_path, size=20, grayscale=True).data
+    np.testing.assert_array_equal(data[0], pixels[:, 20:40])
+
+
+def test_the_orientation_of_a_camera_is_applied(tmp_path):
+    pixels = np.zeros((4, 4), np.uint8)
+    pixels[0] = 255
+    image, exif = Image.fromarray(pixels), Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees to the right
+    image.save(tmp_path / "turned.png", exif=exif)
+    data = load_images(tmp_path, size=4, grayscale=True).data
+    np.testing.assert_array_equal(data[0], np.rot90(pixels, -1))
+
+
+def test_images_go_to_a_memory_map_that_can_be_fitted(folder, tmp_path):
+    in_memory = load_images(folder, size=8).data
+    mapped = load_images(folder, size=8, out=tmp_path / "images.npy").data
+    assert isinstance(mapped, np.memmap)
+    np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), in_memory)
+    rep = DiffusionRepresentation(4, image_shape=(3, 8, 8), max_epochs=0)
+    assert rep.fit(mapped).transform(mapped).shape == (4, 4)
+
+
+@pytest.mark.parametrize("kind", ["broken", "cut short", "sixteen bits", "missing"])
+def test_files_that_are_no_images_are_named(folder, kind):
+    path = folder / "a" / "5.png"
+    if kind == "broken":
+        path.write_bytes(b"no image at all")
+    elif kind == "cut short":
+        noise = np.random.default_rng(0).integers(256, size=(50, 50), dtype=np.uint8)
+        Image.fromarray(noise).save(path)
+        path.write_bytes(path.read_bytes()[:900])
+    elif kind == "sixteen bits":
+        Image.fromarray(np.full((4, 4), 3000, np.uint16)).save(path)
+    source = [path] if kind == "missing" else folder
+    with pytest.raises(ValueError, match=r"5\.png cannot be read as an image.*Convert"):
+        load_images(source, size=8)
+
+
+def test_a_folder_without_images(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no image files"):
+        load_images(tmp_path, size=8)
