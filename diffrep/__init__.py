@@ -12,6 +12,8 @@
     probes and comparisons, their figures, data to try them on
 ``diffrep.load``
     estimators from model files
+``diffrep.show_versions``
+    what to add to a report of an error
 ``diffrep.data_parallel``
     training on several processes or GPUs
 ``diffrep.exceptions``
@@ -23,7 +25,7 @@
 import importlib
 
 from diffrep._load import load
-from diffrep._version import __version__
+from diffrep._version import __version__, show_versions
 from diffrep.core.distributed import data_parallel
 from diffrep.core.sde import SDE, VE, VP, SubVP
 from diffrep.diffusion import (
@@ -48,6 +50,7 @@ __all__ = [
     "__version__",
     "data_parallel",
     "load",
+    "show_versions",
 ]
 
 

@@ -1,11 +1,15 @@
 """The house is in order: imports go one way, nothing heavy comes in unasked."""
 
 import ast
+import platform
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import sklearn
+import torch
 
 import diffrep
 
@@ -114,6 +118,20 @@ def test_import_brings_no_plotting_library():
         [sys.executable, "-c", script], check=True, capture_output=True, text=True
     )
     assert out.stdout.strip() == "False"
+
+
+def test_versions_are_those_that_are_imported(capsys):
+    diffrep.show_versions()
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
+    modules = {"diffrep": diffrep, "torch": torch, "numpy": np, "scikit-learn": sklearn}
+    for name, module in modules.items():
+        assert lines[name] == module.__version__
+    assert lines["Python"].startswith(platform.python_version())
+
+
+def test_the_version_to_cite_is_this_one():
+    citation = (PACKAGE.parent / "CITATION.cff").read_text()
+    assert f"\nversion: {diffrep.__version__}\n" in citation
 
 
 def test_every_public_name_exists():
