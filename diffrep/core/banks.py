@@ -33,7 +33,7 @@ N_WINDOWS = 20_000
 STEP = 0.02
 
 #: Largest number of values in the windows of one scale that filters are fitted to.
-N_WINDOW_VALUES = 2**24
+N_WINDOW_VALUES = 2**22
 
 #: Of the means over parts of a signal, against those over all of it.
 PARTS_WEIGHT = 0.25
