@@ -308,7 +308,7 @@ def _as_images(representation, rows, n_rows):
     shape = representation.image_shape
     if shape is None:
         raise ValueError(
-            f"{type(representation).__name__} has image_shape=None, and only images can "
-            "be shown as such. Fit it with image_shape=(channels, height, width)."
+            f"{type(representation).__name__} has image_shape=None, and only images "
+            "can be shown as such. Fit it with image_shape=(channels, height, width)."
         )
     return np.asarray(rows).reshape(n_rows, -1, *shape)
