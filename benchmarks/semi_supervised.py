@@ -12,7 +12,6 @@ paired difference of each row to LaplaceNet from scratch. ``--full`` has all row
 
 import argparse
 import copy
-import itertools
 import time
 from functools import partial
 from pathlib import Path
@@ -46,19 +45,16 @@ REPRESENTATIONS = {
 }
 #: Of the graph on pixels and on codes.
 SPREADING = {"kernel": "knn", "n_neighbors": 10, "alpha": 0.9, "max_iter": 200}
-BOTH = [
-    "LaplaceNet",
-    "LaplaceNet, start",
-    "LaplaceNet, AE",
-    "LaplaceNet, DRL",
-    "LaplaceNet, VDRL",
-    "LaplaceNet, DRL, chosen t",
-]
+STARTS = ["start", "AE", "DRL", "VDRL", "DRL, chosen t"]
+#: "50 first" are epochs on the labelled rows, which from scratch are the default.
+WAYS = ["", ", no mixup", ", 50 first", ", 50 first, no mixup"]
 DEFAULT = [
     "supervised",
     "LabelSpreading",
     "LabelSpreading, DRL",
-    *itertools.chain.from_iterable((row, f"{row}, no mixup") for row in BOTH),
+    "LaplaceNet",
+    "LaplaceNet, no mixup",
+    *(f"LaplaceNet, {start}{way}" for start in STARTS for way in WAYS),
 ]
 FULL = ["self-training", *DEFAULT, "LaplaceNet, DRL mixup"]
 KEYS = ["dataset", "pool", "epochs", "labels", "row", "split"]

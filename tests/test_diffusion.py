@@ -150,14 +150,14 @@ def test_same_seed_same_bits(estimator, table):
 def test_score_measures_any_setting_alike():
     # White noise denoised without help: the error at each ratio r is
     # r^2 / (1 + r^2), and the eight ratios are symmetric about 1.
-    X = np.random.default_rng(0).normal(size=(2000, 6))
-    blind = {"code_dropout": 1.0, "random_state": 0, "batch_size": 500, "lr": 5e-3}
+    X = np.random.default_rng(0).normal(size=(1000, 6))
+    blind = {"code_dropout": 1.0, "random_state": 0, "batch_size": 250, "lr": 5e-3}
     for parameters in (
         {"sde": "ve"},
         {"sde": "vp"},
         {"sde": "subvp", "augment": None, "time_sampling": "uniform"},
     ):
-        rep = DiffusionRepresentation(1, max_epochs=60, **blind, **parameters).fit(X)
+        rep = DiffusionRepresentation(1, max_epochs=30, **blind, **parameters).fit(X)
         rep.net_.module_.null_code.data.zero_()
         score = rep.score(X)
         assert score == rep.score(X)
@@ -290,7 +290,7 @@ def test_codes_are_read_with_the_spread_they_were_trained_to(table):
 
 
 def test_kl_weight_above_its_limit_collapses_the_code():
-    X = np.random.default_rng(0).normal(size=(1000, 4))  # white, unit variance
+    X = np.random.default_rng(0).normal(size=(500, 4))  # white, unit variance
     parameters = {"random_state": 0, "max_epochs": 80, "augment": None, "lr": 5e-3}
     alive = VariationalDiffusionRepresentation(4, kl_weight=0.05, **parameters).fit(X)
     rep = VariationalDiffusionRepresentation(4, kl_weight=1.2, **parameters)

@@ -133,7 +133,7 @@ def test_inverse_transform_gives_back_the_slow_part(waves, fitted):
     X, _ = waves
     rows = X.reshape(90, -1)
     rep = DiffusionRepresentation(
-        64, noise_space="data", max_epochs=150, random_state=0, **SHAPE
+        64, noise_space="data", max_epochs=60, random_state=0, **SHAPE
     ).fit(X)
     back = rep.inverse_transform(rep.transform(X))
     correlation = np.corrcoef(back.ravel(), rows.ravel())[0, 1]
