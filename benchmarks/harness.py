@@ -24,8 +24,10 @@ def run(measure, wanted, keys, csv, n_jobs):
         Processes of one thread each.
     """
     csv, done = Path(csv), set()
+    types = {key: type(value) for key, value in zip(keys, wanted[0], strict=True)}
     if csv.exists():
-        done = set(pd.read_csv(csv)[keys].itertuples(index=False, name=None))
+        results = pd.read_csv(csv, dtype=types)
+        done = set(results[keys].itertuples(index=False, name=None))
     todo = [key for key in wanted if key not in done]
     with parallel_config("loky", inner_max_num_threads=1):
         found = Parallel(n_jobs=n_jobs, return_as="generator")(
@@ -34,7 +36,7 @@ def run(measure, wanted, keys, csv, n_jobs):
         for key, numbers in zip(todo, found, strict=True):
             frame = pd.DataFrame([dict(zip(keys, key, strict=True)) | numbers])
             frame.to_csv(csv, mode="a", header=not csv.exists(), index=False)
-    return pd.read_csv(csv)
+    return pd.read_csv(csv, dtype=types)
 
 
 def ranks(results, rows, data, column):

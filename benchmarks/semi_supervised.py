@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from harness import run
 from joblib import Parallel, delayed, parallel_config
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
@@ -94,8 +95,11 @@ def classifier(row, representations, options, X, labels):
     return LaplaceNetClassifier(representation, **options)
 
 
-def measure(row, n_labels, split, epochs, data, representations, options):
+def measure(
+    dataset, pool, epochs, n_labels, row, split, *, data, representations, options
+):
     """Accuracies of one classifier with one choice of the labelled rows."""
+    epochs = epochs if epochs == "auto" else int(epochs)
     torch.set_num_threads(1)
     X, y = data.X_train, data.y_train
     # As many of each class.
@@ -163,35 +167,17 @@ def main():
         for n in arguments.labels
         for row in rows
     ]
-    done = set()
-    if arguments.csv.exists():
-        results = pd.read_csv(arguments.csv, dtype={"epochs": str})
-        done = set(results[KEYS].itertuples(index=False, name=None))
-    todo = [key for key in wanted if key not in done]
-    names = {part for key in todo for part in key[4].split(", ")}
+    names = {part for row in rows for part in row.split(", ")}
     names = sorted(names & set(REPRESENTATIONS))
     with parallel_config("loky", inner_max_num_threads=1):
-        run = Parallel(n_jobs=arguments.jobs, return_as="generator")
-        folder = arguments.csv.parent
-        found = run(delayed(fitted)(name, data, folder) for name in names)
-        representations = dict(zip(names, found, strict=True))
-        tasks = (
-            delayed(measure)(
-                row,
-                n,
-                split,
-                epochs if epochs == "auto" else int(epochs),
-                data,
-                representations,
-                options,
-            )
-            for _, _, epochs, n, row, split in todo
+        found = Parallel(n_jobs=arguments.jobs)(
+            delayed(fitted)(name, data, arguments.csv.parent) for name in names
         )
-        for key, scores in zip(todo, run(tasks), strict=True):
-            frame = pd.DataFrame([dict(zip(KEYS, key, strict=True)) | scores])
-            header = not arguments.csv.exists()
-            frame.to_csv(arguments.csv, mode="a", header=header, index=False)
-    results = pd.read_csv(arguments.csv, dtype={"epochs": str})
+    representations = dict(zip(names, found, strict=True))
+    measured = partial(
+        measure, data=data, representations=representations, options=options
+    )
+    results = run(measured, wanted, KEYS, arguments.csv, arguments.jobs)
     results = results[results[KEYS].apply(tuple, axis=1).isin(wanted)]
     columns = ["epochs", "labels", "row"]
     groups = results.groupby(columns, sort=False)

@@ -205,11 +205,14 @@ def load_images(source, *, size, grayscale=False, out=None):
 
     Examples
     --------
-    >>> from diffrep import DiffusionRepresentation
+    >>> from tempfile import TemporaryDirectory
+    >>> from PIL import Image
     >>> from diffrep.datasets import load_images
-    >>> images = load_images("photos", size=64)  # doctest: +SKIP
-    >>> rep = DiffusionRepresentation(image_shape=(3, 64, 64))  # doctest: +SKIP
-    >>> codes = rep.fit_transform(images.data)  # doctest: +SKIP
+    >>> with TemporaryDirectory() as folder:
+    ...     Image.new("RGB", (40, 30), "blue").save(f"{folder}/sky.png")
+    ...     images = load_images(folder, size=16)
+    >>> images.data.shape, images.data[0, 0, 0].tolist()
+    ((1, 16, 16, 3), [0, 0, 255])
     """
     from PIL import Image, ImageOps
 

@@ -39,6 +39,7 @@ from diffrep._validation import (
     validate_params,
 )
 from diffrep.core.device import Stream, generator, in_usual_state
+from diffrep.core.kinds import kind_of
 from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
 from diffrep.core.objectives import collapse_limit
 from diffrep.core.optimizers import N_WARMUP_STEPS
@@ -559,7 +560,7 @@ class BaseDiffusion(TrainedRepresentation):
     def _data_units(self, points):
         x = self.net_.module_.space.inverse(points.float())
         if x.shape[1:] != self._given_shape:
-            mode = "linear" if x.ndim == 3 else "bilinear"
+            mode = kind_of(self._given_shape).interpolation
             x = F.interpolate(x, self._given_shape[1:], mode=mode)
         x = x.flatten(1).cpu().numpy()
         with np.errstate(over="ignore"):  # an error says so below

@@ -280,53 +280,50 @@ def warp_time(
     time = (2 * torch.arange(length, device=x.device) + 1) / length - 1
     k = torch.arange(1, 4, device=x.device)
     waves = torch.sin(math.pi * k[:, None] * (time + 1) / 2)
-    bent = (_uniform(x, generator, bending, 3) / k) @ waves
-    stretched = time * (1 + _uniform(x, generator, stretch, 1))
-    places = stretched + bent + _uniform(x, generator, 2 * shift, 1)
-    grid = torch.stack([places, torch.zeros_like(places)], dim=2)[:, None].to(x.dtype)
-    view = F.grid_sample(
-        x[:, :, None], grid, padding_mode="border", align_corners=False
-    )
-    return view[:, :, 0]
+    # A signal is an image of one line, whose height stays.
+    theta, bent = x.new_zeros(len(x), 2, 3), x.new_zeros(len(x), 2, 1, length)
+    bent[:, 0, 0] = (_uniform(x, generator, bending, 3) / k) @ waves
+    theta[:, 0, 0] = 1 + _uniform(x, generator, stretch)
+    theta[:, 0, 2] = _uniform(x, generator, 2 * shift)
+    return _resampled(x[:, :, None], theta, bent)[:, :, 0]
 
 
 def rescale(x: Tensor, generator: torch.Generator, largest: float = 0.1) -> Tensor:
-    """Multiply every channel of every row by a number near 1.
+    """Multiply every channel of every signal by a number near 1.
 
     Parameters
     ----------
-    x : Tensor of shape (n, C, ...)
+    x : Tensor of shape (n, C, L)
     generator : torch.Generator
     largest : float
         Largest logarithm of the number.
 
     Returns
     -------
-    view : Tensor of shape (n, C, ...)
+    view : Tensor of shape (n, C, L)
     """
-    factor = _uniform(x, generator, largest, x.shape[1]).exp()
-    return x * factor.view(*factor.shape, *[1] * (x.ndim - 2))
+    return x * _uniform(x, generator, largest, x.shape[1], 1).exp()
 
 
 def drop_channels(x: Tensor, generator: torch.Generator, share: float = 0.1) -> Tensor:
-    """Set a random share of the channels of every row to 0; a single one is kept.
+    """Set a random share of the channels of every signal to 0; a single one is kept.
 
     Parameters
     ----------
-    x : Tensor of shape (n, C, ...)
+    x : Tensor of shape (n, C, L)
     generator : torch.Generator
     share : float
         Share of the channels that are dropped.
 
     Returns
     -------
-    view : Tensor of shape (n, C, ...)
+    view : Tensor of shape (n, C, L)
     """
     n_channels = x.shape[1]
     if n_channels == 1:
         return x
-    u = torch.rand(len(x), n_channels, generator=generator, device=x.device)
-    return x * (u >= share).view(*u.shape, *[1] * (x.ndim - 2))
+    u = torch.rand(len(x), n_channels, 1, generator=generator, device=x.device)
+    return x * (u >= share)
 
 
 def gaussian_noise(x: Tensor, generator: torch.Generator, std: float = 1.0) -> Tensor:

@@ -37,6 +37,8 @@ class Kind:
     n_places : int or None
         Larger images, and longer signals, are averaged down to about so many pixels,
         or samples.
+    interpolation : str
+        How they are enlarged again, a mode of torch's `interpolate`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Kind:
     n_readout_fits: int
     shares_scale: bool
     n_places: int | None = None
+    interpolation: str = "nearest"
 
 
 def _view_of_images(data_shape):
@@ -78,6 +81,7 @@ _SIGNAL = Kind(
     n_readout_fits=0,
     shares_scale=True,
     n_places=512,
+    interpolation="linear",
 )
 _IMAGE = Kind(
     name="images",
@@ -90,6 +94,7 @@ _IMAGE = Kind(
     n_readout_fits=2,
     shares_scale=True,
     n_places=48 * 48,
+    interpolation="bilinear",
 )
 
 #: By the number of sides of a row: (n_features,), (channels, length) and (channels,
