@@ -113,7 +113,7 @@ class BareLoop:
         eps = torch.randn(x0.shape, generator=draws)
         z = model.encoder(model.augment(x, draws))
         loss = model.denoising_error(x0, eps, t, z).mean()
-        loss = loss + model.penalty_weight * l1_norm(z).mean()
+        loss = loss + model.code.penalty_weight * l1_norm(z).mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.weights, 1.0)
         self.optimizer.step()

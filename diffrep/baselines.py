@@ -29,9 +29,9 @@ from diffrep.core.baseline_models import (
     AutoencoderModel,
     ContrastiveModel,
     DenoiserModel,
-    VariationalAutoencoderModel,
     no_encoder,
 )
+from diffrep.core.codes import GaussianCode
 from diffrep.core.device import in_usual_state
 from diffrep.core.models import EncoderModel
 from diffrep.core.preconditioning import EDM
@@ -212,7 +212,7 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
         arguments = self._reconstruction_arguments(data_shape)
         # A Gaussian of unit variance has half the squared error in its exponent.
         weight = self.kl_weight * (1 if arguments["cross_entropy"] else 2)
-        return VariationalAutoencoderModel, {**arguments, "penalty_weight": weight}
+        return AutoencoderModel, {**arguments, "code": GaussianCode(weight)}
 
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
@@ -397,6 +397,4 @@ class DenoiserFeatures(TrainedRepresentation):
             "score_network": partial(MLPScoreNetwork, width=self.n_components),
             "sde": noise_process(self.sde),
             "preconditioning": EDM,
-            "code_dropout": 1.0,
-            "penalty_weight": 0.0,
         }

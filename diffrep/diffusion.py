@@ -38,9 +38,10 @@ from diffrep._validation import (
     restored_on_error,
     validate_params,
 )
+from diffrep.core.codes import FixedCode, GaussianCode, PointCode
 from diffrep.core.device import Stream, generator, in_usual_state
 from diffrep.core.kinds import kind_of
-from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
+from diffrep.core.models import DiffusionModel
 from diffrep.core.objectives import collapse_limit
 from diffrep.core.optimizers import N_WARMUP_STEPS
 from diffrep.core.preconditioning import LOSS_WEIGHTINGS, PRECONDITIONINGS
@@ -472,15 +473,15 @@ class BaseDiffusion(TrainedRepresentation):
         X = self._check_fit_data(X, reset=False)
         self.net_ = copied_net(self.net_)
         model = self.net_.module_
-        view, model.augment = model.augment, None
+        kept = model.augment, model.mixup, model.code
+        model.augment, model.mixup = None, False
+        model.code = FixedCode(model.n_components)
         model.times = self._density(time_sampling)
         model.encoder.requires_grad_(False)
-        model.is_code_fixed = True
         self.net_.initialize_optimizer()  # that of the encoder holds its averages
         self._train(X, self._schedule(len(X), max_epochs))
         model.encoder.requires_grad_(True)
-        model.is_code_fixed = False
-        model.augment = view
+        model.augment, model.mixup, model.code = kept
         return self
 
     @property
@@ -628,7 +629,7 @@ class BaseDiffusion(TrainedRepresentation):
         )
 
     def _diffusion_arguments(self, data_shape):
-        """Arguments of a diffusion model but for the weight of its penalty."""
+        """Arguments of a diffusion model but for its code."""
         space = space_class(
             "noise_space", self.noise_space, self.score_network, data_shape
         )
@@ -838,7 +839,7 @@ class DiffusionRepresentation(BaseDiffusion):
 
     def _model(self, data_shape):
         arguments = self._diffusion_arguments(data_shape)
-        return DiffusionModel, {**arguments, "penalty_weight": self.l1_weight}
+        return DiffusionModel, {**arguments, "code": PointCode(self.l1_weight)}
 
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
@@ -912,8 +913,10 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
             self._times(),
             time_conditioned=self._is_time_conditioned(),
         )
-        weight = self.kl_weight * limit
-        return VariationalDiffusionModel, {**arguments, "penalty_weight": weight}
+        return DiffusionModel, {
+            **arguments,
+            "code": GaussianCode(self.kl_weight * limit),
+        }
 
     @in_usual_state
     @validate_params(

@@ -41,6 +41,7 @@ ORDER = [
         "core.augment",
     ],
     ["core.objectives"],
+    ["core.codes"],
     ["core.models", "core.rows"],
     ["core.loop", "core.baseline_models", "core.export"],
     ["core.training"],

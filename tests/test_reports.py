@@ -291,13 +291,13 @@ def test_the_same_values_in_another_container_are_no_change():
 @pytest.mark.parametrize(
     ("name", "change", "attribute"),
     [
-        ("DRL", {"l1_weight": 1.0}, "penalty_weight"),
+        ("DRL", {"l1_weight": 1.0}, "code"),
         ("DRL", {"code_dropout": 0.5}, "code_dropout"),
         ("DRL", {"mixup": True}, "mixup"),
         ("DRL", {"augment": None}, "augment"),
         ("DRL", {"time_sampling": "uniform"}, "times"),
         ("DRL", {"loss_weighting": "eps"}, "times"),
-        ("VDRL", {"kl_weight": 0.5}, "penalty_weight"),
+        ("VDRL", {"kl_weight": 0.5}, "code"),
         ("simCLR", {"temperature": 0.7}, "temperature"),
     ],
 )

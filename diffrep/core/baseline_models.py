@@ -5,15 +5,13 @@ Except for that of the DDAE features, which is a score network without an encode
 
 from __future__ import annotations
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffrep.core.closed_form import ViewedRows
 from diffrep.core.layers import Linear
-from diffrep.core.models import DiffusionModel, EncoderModel, draw_code, expect_shape
+from diffrep.core.models import DiffusionModel, EncoderModel, expect_shape
 from diffrep.core.objectives import contrastive_loss, squared_error
 from diffrep.core.score_networks import MLPDecoder
 from diffrep.core.spaces import DataSpace
@@ -23,13 +21,12 @@ __all__ = [
     "AutoencoderModel",
     "ContrastiveModel",
     "DenoiserModel",
-    "VariationalAutoencoderModel",
     "no_encoder",
 ]
 
 
 class AutoencoderModel(EncoderModel):
-    """Reconstruction of rows from their codes.
+    """Reconstruction of rows from their codes: AE, and VAE with a `GaussianCode`.
 
     Minimises the squared error per coordinate, or the binary cross-entropy of
     rows brought to [0, 1]. A time-conditioned encoder is shown a random t, as
@@ -66,13 +63,9 @@ class AutoencoderModel(EncoderModel):
     def forward(self, x0, seen, generator):
         """Losses of a batch; arguments as in :meth:`DiffusionModel.forward`."""
         t = self.times.ppf(stratified(len(x0), generator))
-        z, penalty = self.code(self.view(seen, generator), t, generator)
-        error = self.reconstruction_error(x0, z)
-        return {"reconstruction": error.mean(), **penalty}
-
-    def code(self, x: Tensor, t: Tensor, generator: torch.Generator):
-        """Codes ``(n, n_components)`` to decode, and penalties of the batch."""
-        return self.outputs(x, t), {}
+        outputs = self.outputs(self.view(seen, generator), t)
+        z, penalty = self.code.draw(outputs, generator, x0[0].numel())
+        return {"reconstruction": self.reconstruction_error(x0, z).mean(), **penalty}
 
     def reconstruction_error(self, x0: Tensor, z: Tensor) -> Tensor:
         """Error of the reconstruction of each row; shape ``(n,)``."""
@@ -82,29 +75,6 @@ class AutoencoderModel(EncoderModel):
         logits, target = self.decoder(z), target.clamp(0, 1)
         error = F.binary_cross_entropy_with_logits(logits, target, reduction="none")
         return error.flatten(1).mean(1)
-
-
-class VariationalAutoencoderModel(AutoencoderModel):
-    """Autoencoder with a Gaussian code ``z ~ N(mean, exp(log_variance))``.
-
-    Parameters
-    ----------
-    penalty_weight : float
-        Weight of ``KL(E || N(0, I))``, in nats, against the error summed over the
-        coordinates.
-    **rest
-        Parameters of :class:`AutoencoderModel`.
-    """
-
-    outputs_per_component = 2
-
-    def __init__(self, *, penalty_weight, **rest):
-        super().__init__(**rest)
-        self.penalty_weight = penalty_weight
-
-    def code(self, x, t, generator):
-        z, kl = draw_code(self.outputs(x, t), generator)
-        return z, {"kl": self.penalty_weight * kl.mean() / math.prod(self.space.shape)}
 
 
 class ContrastiveModel(EncoderModel):

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor, nn
 
 from diffrep.core.augment import mixed
 from diffrep.core.closed_form import ViewedRows, in_blocks
+from diffrep.core.codes import PointCode
 from diffrep.core.kinds import kind_of
-from diffrep.core.objectives import kl_divergence, l1_norm, squared_error
+from diffrep.core.objectives import squared_error
 from diffrep.core.readout import NOISE_RATIOS, Readout
 from diffrep.core.score_networks import MLPDecoder
 from diffrep.core.spaces import DataSpace
@@ -19,8 +18,6 @@ from diffrep.core.time_sampling import stratified
 __all__ = [
     "DiffusionModel",
     "EncoderModel",
-    "VariationalDiffusionModel",
-    "draw_code",
     "expect_shape",
 ]
 
@@ -46,9 +43,9 @@ class EncoderModel(nn.Module):
         ``augment(x, generator)``, the view that the encoder is shown.
     space : callable
         ``space(data_shape)``, whose points the model learns from.
+    code : PointCode or GaussianCode
+        What the outputs of the encoder stand for.
     """
-
-    outputs_per_component = 1
 
     def __init__(
         self,
@@ -60,14 +57,16 @@ class EncoderModel(nn.Module):
         augment,
         space=DataSpace,
         n_columns=None,
+        code=PointCode(),  # noqa: B008, frozen
     ):
         super().__init__()
         self.data_shape = tuple(data_shape)
         self.space = space(self.data_shape)
         self.n_components = n_components
         self.time_conditioned = time_conditioned
-        n_outputs = self.outputs_per_component * n_components
-        self.encoder = encoder(self.data_shape, n_outputs, time_conditioned)
+        self.code = code
+        self.n_outputs = code.outputs_per_component * n_components
+        self.encoder = encoder(self.data_shape, self.n_outputs, time_conditioned)
         self.times = times
         self.augment = augment
         self.n_columns = n_columns or n_components
@@ -145,17 +144,17 @@ class EncoderModel(nn.Module):
     def check_shapes(self, x: Tensor) -> None:
         """Raise ValueError if a network gives another shape than it was asked for."""
         t = torch.full((len(x),), 0.5, device=x.device)
-        n_outputs = self.outputs_per_component * self.n_components
-        expect_shape("encoder", self.encoder, self.outputs(x, t), len(x), n_outputs)
+        outputs = self.outputs(x, t)
+        expect_shape("encoder", self.encoder, outputs, len(x), self.n_outputs)
 
 
 class DiffusionModel(EncoderModel):
-    """Denoising score matching with a code (DRL).
+    """Denoising score matching with a code: DRL, and VDRL with a `GaussianCode`.
 
-    With ``x_t = alpha x0 + sigma eps`` and ``z = E(view of x0)`` or
+    With ``x_t = alpha x0 + sigma eps`` and ``z`` drawn from ``E(view of x0)`` or
     ``E(view of x0, t)``, minimises
 
-        || F(x_t, t, z) - target ||^2 / D + w |z|_1 / n_components
+        || F(x_t, t, z) - target ||^2 / D + penalty of the code
 
     over encoder E and score network F (Mittal et al., 2023, equation of DRL).
     A share `code_dropout` of the rows is denoised with a learned null code.
@@ -173,8 +172,6 @@ class DiffusionModel(EncoderModel):
         See the modules of these names.
     code_dropout : float
         Share of rows denoised without their code.
-    penalty_weight : float
-        Weight w of the penalty on the code.
     mixup : bool
         Whether the encoder sees mixtures of two rows.
     reconstruction_weight : float
@@ -183,16 +180,13 @@ class DiffusionModel(EncoderModel):
         Parameters of :class:`EncoderModel`.
     """
 
-    penalty = "l1"
-
     def __init__(
         self,
         *,
         score_network,
         sde,
         preconditioning,
-        code_dropout,
-        penalty_weight,
+        code_dropout=0.0,
         mixup=False,
         reconstruction_weight=0.0,
         **shared,
@@ -203,10 +197,8 @@ class DiffusionModel(EncoderModel):
         self.sde = sde
         self.preconditioning = preconditioning
         self.code_dropout = code_dropout
-        self.penalty_weight = penalty_weight
         self.mixup = mixup
         self.reconstruction_weight = reconstruction_weight
-        self.is_code_fixed = False
         if reconstruction_weight:
             self.decoder = MLPDecoder(self.n_components, self.space.shape)
 
@@ -227,13 +219,9 @@ class DiffusionModel(EncoderModel):
         t = self.times.ppf(stratified(len(x0), generator))
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         seen, weight = self.view(seen, generator), x0.new_ones(len(x0))
-        if self.mixup and not self.is_code_fixed:
+        if self.mixup:
             seen, weight = mixed(seen, generator)
-        if self.is_code_fixed:
-            z, penalty = self.outputs(seen, t)[:, : self.n_components], x0.new_zeros(1)
-        else:
-            z, penalty = self.code(seen, t, generator)
-        losses = {self.penalty: self.penalty_weight * penalty.mean()}
+        z, losses = self.code.draw(self.outputs(seen, t), generator, x0[0].numel())
         if self.reconstruction_weight:
             error = weight * squared_error(self.decoder(z), x0)
             losses["reconstruction"] = self.reconstruction_weight * error.mean()
@@ -241,11 +229,6 @@ class DiffusionModel(EncoderModel):
         z = torch.where(u < self.code_dropout, self.null_code, z)
         error = weight * self.denoising_error(x0, eps, t, z)
         return {"denoising": self.times.mean_weight * error.mean(), **losses}
-
-    def code(self, x: Tensor, t: Tensor, generator: torch.Generator):
-        """Codes ``(n, n_components)`` to denoise with, and their penalty ``(n,)``."""
-        z = self.outputs(x, t)
-        return z, l1_norm(z)
 
     def denoising_error(self, x0: Tensor, eps: Tensor, t: Tensor, z: Tensor) -> Tensor:
         """Per row, the squared error of F on its target; shape ``(n,)``."""
@@ -312,43 +295,6 @@ class DiffusionModel(EncoderModel):
         z = x0.new_zeros(len(x0), self.n_components)
         F = self.score_network(x0, t, z)
         expect_shape("score_network", self.score_network, F, *x0.shape)
-
-
-class VariationalDiffusionModel(DiffusionModel):
-    """Denoising score matching with a probabilistic code (VDRL).
-
-    ``E`` gives mean and log-variance of ``z ~ N(mean, exp(log_variance))``;
-    the penalty is ``KL(E || N(0, I))``, in nats and, as the error is, per
-    coordinate of the space where noise is added. The code of a row is its mean.
-    """
-
-    outputs_per_component = 2
-    penalty = "kl"
-
-    def code(self, x, t, generator):
-        z, kl = draw_code(self.outputs(x, t), generator)
-        return z, kl / math.prod(self.space.shape)
-
-
-def draw_code(outputs: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Draw codes of a probabilistic encoder, by the reparametrisation trick.
-
-    Parameters
-    ----------
-    outputs : Tensor of shape (n, 2 * n_components)
-        Means, then logarithms of the variances.
-    generator : torch.Generator
-
-    Returns
-    -------
-    z : Tensor of shape (n, n_components)
-    kl : Tensor of shape (n,)
-        Divergence of their distribution from N(0, I), in nats.
-    """
-    mean, log_variance = outputs.chunk(2, dim=1)
-    noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-    z = mean + (log_variance / 2).exp() * noise
-    return z, kl_divergence(mean, log_variance)
 
 
 def expect_shape(name: str, network: nn.Module, output: Tensor, *shape: int) -> None:

@@ -11,9 +11,9 @@ from torch.distributions import Bernoulli, Independent, Normal, kl_divergence
 from diffrep.core.baseline_models import (
     AutoencoderModel,
     ContrastiveModel,
-    VariationalAutoencoderModel,
 )
 from diffrep.core.closed_form import ViewedRows
+from diffrep.core.codes import GaussianCode
 from diffrep.core.encoders import Encoder, MLPBackbone
 from diffrep.core.layers import draw_weights
 from diffrep.core.objectives import contrastive_loss
@@ -173,11 +173,10 @@ def test_constant_features_have_a_target():
 def test_loss_is_the_negative_evidence_lower_bound(cross_entropy, time_conditioned):
     n_features = 6
     model = make(
-        VariationalAutoencoderModel,
+        AutoencoderModel,
         time_conditioned=time_conditioned,
         cross_entropy=cross_entropy,
-        # as the estimator sets it for kl_weight=1
-        penalty_weight=1 if cross_entropy else 2,
+        code=GaussianCode(1 if cross_entropy else 2),  # that of kl_weight=1
     )
     x = randn(40, n_features)
     model.initialize(ViewedRows.drawn(x, None, rng()))
@@ -209,10 +208,10 @@ def test_loss_is_the_negative_evidence_lower_bound(cross_entropy, time_condition
 
 
 def test_code_that_is_decoded_is_a_draw_around_the_mean():
-    model = make(VariationalAutoencoderModel, cross_entropy=False, penalty_weight=0.0)
+    model = make(AutoencoderModel, cross_entropy=False, code=GaussianCode())
     x = randn(20_000, 6)
     mean, log_variance = model.outputs(x, None).chunk(2, dim=1)
-    z, _ = model.code(x, None, rng(4))
+    z, _ = model.code.draw(model.outputs(x, None), rng(4), 1)
     draws = (z - mean) / (log_variance / 2).exp()
     torch.testing.assert_close(draws.mean(0), torch.zeros(3), atol=0.03, rtol=0)
     torch.testing.assert_close(draws.std(0), torch.ones(3), atol=0.03, rtol=0)

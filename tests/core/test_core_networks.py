@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from diffrep.core.closed_form import ViewedRows
+from diffrep.core.codes import GaussianCode, PointCode
 from diffrep.core.encoders import (
     ConvBackbone,
     Encoder,
@@ -19,7 +20,7 @@ from diffrep.core.layers import (
     draw_weights,
     linear,
 )
-from diffrep.core.models import DiffusionModel, VariationalDiffusionModel
+from diffrep.core.models import DiffusionModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork, UNet
 from diffrep.core.sde import VE
@@ -37,7 +38,7 @@ def rng(seed=0):
 
 
 def make(
-    model=DiffusionModel,
+    code=PointCode(0.01),  # noqa: B008, frozen
     encoder=MLP_ENCODER,
     score_network=MLPScoreNetwork,
     time_conditioned=True,
@@ -45,7 +46,7 @@ def make(
     code_dropout=0.3,
 ):
     sde = VE()
-    built = model(
+    built = DiffusionModel(
         data_shape=shape,
         n_components=5,
         encoder=encoder,
@@ -57,7 +58,7 @@ def make(
         times=Uniform(sde),
         augment=None,
         code_dropout=code_dropout,
-        penalty_weight=0.01,
+        code=code,
     )
     draw_weights(built, rng())
     return built
@@ -69,15 +70,15 @@ def gradients(model, n=16):
     return {name: p.grad for name, p in model.named_parameters()}
 
 
-@pytest.mark.parametrize("model", [DiffusionModel, VariationalDiffusionModel])
+@pytest.mark.parametrize("code", [PointCode(0.01), GaussianCode(0.01)], ids=repr)
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("time_conditioned", [False, True])
 @pytest.mark.parametrize("score_network", [MLPScoreNetwork, UNet])
 def test_every_parameter_receives_a_gradient(
-    model, backbone, time_conditioned, score_network
+    code, backbone, time_conditioned, score_network
 ):
     built = make(
-        model, partial(Encoder, backbone, SPAN), score_network, time_conditioned
+        code, partial(Encoder, backbone, SPAN), score_network, time_conditioned
     )
     for name, gradient in gradients(built).items():
         assert gradient is not None, name
@@ -86,8 +87,7 @@ def test_every_parameter_receives_a_gradient(
 
 
 def test_dropped_codes_train_no_encoder_and_kept_ones_no_null_code():
-    model = make(code_dropout=1.0)
-    model.penalty_weight = 0.0  # it falls on every code, used or not
+    model = make(PointCode(), code_dropout=1.0)  # a penalty falls on every code
     dropped = gradients(model)
     for name, gradient in dropped.items():
         if name.startswith("encoder"):
@@ -128,10 +128,10 @@ def test_curve_stacks_single_codes_that_differ():
 
 
 def test_variational_code_is_the_mean():
-    model = make(VariationalDiffusionModel, time_conditioned=False)
+    model = make(GaussianCode(0.01), time_conditioned=False)
     x = torch.randn(20_000, *IMAGE, generator=rng(1))[:1].expand(20_000, *IMAGE)
     t = torch.full((20_000,), 0.5)
-    z, _ = model.code(x, t, rng(3))
+    z, _ = model.code.draw(model.outputs(x, t), rng(3), 1)
     mean = model.curve(x[:1], t[:1])[0, 0]
     log_variance = model.outputs(x[:1], t[:1])[0, 5:]
     torch.testing.assert_close(z.mean(0), mean, atol=0.03, rtol=0)
@@ -198,7 +198,7 @@ def test_wrong_output_is_named(name):
 
 
 def test_kl_is_per_coordinate_of_the_space_as_the_error_is():
-    model = make(VariationalDiffusionModel, shape=(300,), time_conditioned=False)
+    model = make(GaussianCode(0.01), shape=(300,), time_conditioned=False)
     model.space = PrincipalSpace((300,))
     model.score_network = MLPScoreNetwork(model.space.shape, 5)
     draw_weights(model, rng())

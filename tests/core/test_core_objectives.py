@@ -63,8 +63,6 @@ def model_and_draws(sde, scheme, density, u, shift=0.0, tilt=0.0):
         preconditioning=scheme,
         times=density(sde),
         augment=None,
-        code_dropout=0.0,
-        penalty_weight=0.0,
     )
     generator = torch.Generator().manual_seed(0)
     shape = {"size": (N, 1), "generator": generator, "dtype": torch.float64}

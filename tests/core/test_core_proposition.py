@@ -64,8 +64,6 @@ def diffusion_model(sde, preconditioning, score_network, t=1.0):
         score_network=score_network,
         sde=sde,
         preconditioning=preconditioning,
-        code_dropout=0.0,
-        penalty_weight=0.0,
     ).double()
     draw_weights(model, rng())
     return model

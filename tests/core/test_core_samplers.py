@@ -162,7 +162,6 @@ def model_of(sde, preconditioning, variance=2.0):
         sde=sde,
         preconditioning=preconditioning,
         code_dropout=0.5,
-        penalty_weight=0.0,
         data_shape=(2,),
         n_components=1,
         encoder=lambda *arguments: torch.nn.Identity(),
