@@ -1,15 +1,16 @@
 """Memory of fit and transform beyond the data's own, by the number of rows.
 
-    python benchmarks/memory.py [--big FOLDER] [--rows 10000 100000 1000000]
+    python benchmarks/memory.py [--big FOLDER] [--rows 10000 100000 1000000] [--wide]
 
 Every row of the table is a fresh process on one thread, whose anonymous memory
 (RssAnon: not the pages of a memory map, which are the system's) is read every ten
 milliseconds. Figures are the most of it during the call less that before; the output of
-transform is not counted. ``--big`` makes 6 GB of images, uint8 64 x 64 x 3, as a memory
-map in FOLDER, and shows the whole anonymous memory of the process instead. The encoder
-is there a linear map of means over patches, and noise is added to principal
-components, so that this ends in minutes; with ``--default`` the networks are those of
-the estimator as well, on the first 20,000 images. Linux only.
+transform is not counted. ``--wide`` adds 500 rows of 100,000 columns. ``--big`` makes
+6 GB of images, uint8 64 x 64 x 3, as a memory map in FOLDER, and shows the whole
+anonymous memory of the process instead. The encoder is there a linear map of means over
+patches, and noise is added to principal components, so that this ends in minutes; with
+``--default`` the networks are those of the estimator as well, on the first 20,000
+images. Linux only.
 """
 
 import argparse
@@ -73,8 +74,11 @@ def measure(path, kind, batch_size):
     torch.set_num_threads(1)
     X = np.load(path, mmap_mode="r")
     options = {"batch_size": batch_size, "max_epochs": 1, "random_state": 0}
+    few = X[:2000]
     if kind == "table":
         rep = DiffusionRepresentation(32, **options)
+    elif kind == "wide":
+        rep, few = DiffusionRepresentation(**options), X[:, :100]
     elif kind == "patches":
         options |= {"encoder": PatchMeans, "noise_space": "pca", "augment": None}
         rep = DiffusionRepresentation(32, image_shape=BIG_SHAPE, **options)
@@ -82,11 +86,11 @@ def measure(path, kind, batch_size):
         X = X[:20_000]
         rep = DiffusionRepresentation(32, image_shape=BIG_SHAPE, **options)
     # What torch allocates once, at the first step, is not for these rows.
-    rep.fit(X[:2000]).transform(X[:2000])
+    rep.fit(few).transform(few)
     found = {}
     with watched(found, "fit"):
         rep.fit(X)
-    output = 4 * 32 * len(X) / 2**20
+    output = 4 * rep.n_components * len(X) / 2**20
     with watched(found, "transform", output):
         rep.transform(X)
     found["pickle"] = len(pickle.dumps(rep)) / 2**20
@@ -102,6 +106,7 @@ def in_a_process(*arguments):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, nargs="*", default=[10**4, 10**5, 10**6])
+    parser.add_argument("--wide", action="store_true", help="a table of few rows")
     parser.add_argument("--big", type=Path, help="folder for 6 GB of images")
     parser.add_argument("--default", action="store_true", help="networks, see above")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
@@ -114,13 +119,16 @@ def main():
     folder = arguments.big or Path(".")
     path = folder / "memory_benchmark.npy"
     print("rows, MB of data: MB of fit, of transform (peak); of the pickle; seconds")
-    for n in arguments.rows:
-        np.save(path, rng.normal(size=(n, N_COLUMNS)).astype(np.float32))
-        f = in_a_process(path, "table", 1024)
+    tables = [("table", n, N_COLUMNS, 1024) for n in arguments.rows]
+    if arguments.wide:
+        tables.append(("wide", 500, 100_000, 128))
+    for kind, n, n_columns, batch_size in tables:
+        np.save(path, rng.standard_normal((n, n_columns), np.float32))
+        f = in_a_process(path, kind, batch_size)
         size = path.stat().st_size / 2**20
         print(
-            f"{n}, {size:.0f}: {f['fit']:.0f}, {f['transform']:.0f}; {f['pickle']:.1f};"
-            f" {f['fit, s']:.0f}, {f['transform, s']:.0f}",
+            f"{n} x {n_columns}, {size:.0f}: {f['fit']:.0f}, {f['transform']:.0f}; "
+            f"{f['pickle']:.1f}; {f['fit, s']:.0f}, {f['transform, s']:.0f}",
             flush=True,
         )
     if arguments.big:

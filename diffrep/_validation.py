@@ -12,7 +12,12 @@ import pandas as pd
 from sklearn import config_context
 from sklearn.base import _fit_context as fit_context
 from sklearn.preprocessing import StandardScaler
-from sklearn.utils import check_array, check_random_state, gen_batches
+from sklearn.utils import (
+    assert_all_finite,
+    check_array,
+    check_random_state,
+    gen_batches,
+)
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -146,8 +151,11 @@ def check_rows(estimator, X, y="no_validation", *, reset):
             "Use X.filled(value), or an imputer on X.filled(np.nan)."
         )
     with refused_plainly(REMEDIES):
-        checked = validate_data(estimator, X, y, reset=reset)
+        checked = validate_data(estimator, X, y, reset=reset, ensure_all_finite=False)
         rows = checked[0] if isinstance(checked, tuple) else checked
+        for block in gen_batches(len(rows), max(1, CHUNK_SIZE // rows.shape[1])):
+            name = type(estimator).__name__
+            assert_all_finite(rows[block], input_name="X", estimator_name=name)
         if rows.dtype.kind not in "biuf":
             raise ValueError(
                 f"X has dtype {rows.dtype}; expected real numbers. Convert it, for "

@@ -1,5 +1,6 @@
 """Behaviour of the two diffusion estimators."""
 
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -22,6 +23,7 @@ from diffrep import (
     SubVP,
     VariationalDiffusionRepresentation,
 )
+from diffrep._validation import check_rows
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.exceptions import CodeCollapseWarning
 
@@ -157,7 +159,7 @@ def test_score_measures_any_setting_alike():
         {"sde": "vp"},
         {"sde": "subvp", "augment": None, "time_sampling": "uniform"},
     ):
-        rep = DiffusionRepresentation(1, max_epochs=30, **blind, **parameters).fit(X)
+        rep = DiffusionRepresentation(1, max_epochs=20, **blind, **parameters).fit(X)
         rep.net_.module_.null_code.data.zero_()
         score = rep.score(X)
         assert score == rep.score(X)
@@ -233,11 +235,11 @@ def test_warm_start_goes_on(table):
 
 def test_partial_fit_learns_epoch_by_epoch(table):
     X, _ = table
-    rep = DiffusionRepresentation(random_state=0)
-    for _ in range(60):
+    rep = DiffusionRepresentation(16, random_state=0)
+    for _ in range(40):
         rep.partial_fit(X)
     losses = rep.history_["train_loss"]
-    assert rep.n_iter_ == 60
+    assert rep.n_iter_ == 40
     assert losses[-5:].mean() < 0.8 * losses[:5].mean()
     mean = rep.standardizer_.mean.copy()
     rep.partial_fit(X + 5)
@@ -291,7 +293,7 @@ def test_codes_are_read_with_the_spread_they_were_trained_to(table):
 
 def test_kl_weight_above_its_limit_collapses_the_code():
     X = np.random.default_rng(0).normal(size=(500, 4))  # white, unit variance
-    parameters = {"random_state": 0, "max_epochs": 80, "augment": None, "lr": 5e-3}
+    parameters = {"random_state": 0, "max_epochs": 40, "augment": None, "lr": 5e-3}
     alive = VariationalDiffusionRepresentation(4, kl_weight=0.05, **parameters).fit(X)
     rep = VariationalDiffusionRepresentation(4, kl_weight=1.2, **parameters)
     with pytest.warns(CodeCollapseWarning) as said:
@@ -450,6 +452,22 @@ def test_memory_map_is_not_copied_whole(tmp_path):
     channels = rows.reshape(3000, 3, 64).astype(float)
     np.testing.assert_allclose(rep.standardizer_.mean[::64], channels.mean((0, 2)))
     np.testing.assert_allclose(rep.standardizer_.scale[::64], channels.std((0, 2)))
+
+
+def test_float16_is_checked_in_batches(tmp_path):
+    # its sum overflows, for which scikit-learn looks at all elements at once
+    X = np.memmap(tmp_path / "rows", np.float16, "w+", shape=(200_000, 100))
+    X[:] = 100
+    rep = DiffusionRepresentation(**QUICK)
+    tracemalloc.start()
+    check_rows(rep, X, reset=True)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.1 * X.nbytes
+    for value in (np.inf, np.nan):
+        X[-1, -1] = value
+        with pytest.raises(ValueError, match=r"infinity|NaN"):
+            check_rows(rep, X, reset=True)
 
 
 def test_progress_bars_only_when_asked(table, capsys):

@@ -1,6 +1,7 @@
 """The estimators inside of scikit-learn's machinery."""
 
 import copy
+import os
 import pickle
 import subprocess
 import sys
@@ -19,7 +20,11 @@ from sklearn.pipeline import FeatureUnion, Pipeline, make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skorch.exceptions import DeviceWarning
 
-from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep import (
+    DiffusionRepresentation,
+    VariationalDiffusionRepresentation,
+    load,
+)
 
 QUICK = {"n_components": 4, "max_epochs": 3, "random_state": 0}
 
@@ -152,23 +157,48 @@ def test_names_stay_distinct_for_times_close_together(table):
     assert len(set(rep.get_feature_names_out())) == 8
 
 
-@pytest.mark.parametrize("dump", [pickle.dump, joblib.dump])
-def test_pickle_opens_in_a_fresh_process(table, tmp_path, dump):
+def test_pickles_open_in_a_fresh_process(table, tmp_path):
     X, _ = table
     rep = VariationalDiffusionRepresentation(**QUICK, t_grid=2).fit(X)
-    with open(tmp_path / "rep.pkl", "wb") as file:
-        dump(rep, file)
+    for module in (pickle, joblib):
+        with open(tmp_path / f"rep.{module.__name__}", "wb") as file:
+            module.dump(rep, file)
     np.save(tmp_path / "X.npy", X)
     script = (
-        "import joblib, numpy as np, sys, os; folder = sys.argv[1]\n"
-        "rep = joblib.load(os.path.join(folder, 'rep.pkl'))\n"
-        "codes = rep.transform(np.load(os.path.join(folder, 'X.npy')))\n"
-        "np.save(os.path.join(folder, 'codes.npy'), codes)\n"
+        "import joblib, numpy as np, sys, os; os.chdir(sys.argv[1])\n"
+        "for name in 'pickle', 'joblib':\n"
+        "    codes = joblib.load(f'rep.{name}').transform(np.load('X.npy'))\n"
+        "    np.save(f'{name}.npy', codes)\n"
     )
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
-    np.testing.assert_allclose(
-        np.load(tmp_path / "codes.npy"), rep.transform(X), rtol=1e-5, atol=1e-6
+    for name in ("pickle", "joblib"):
+        codes = np.load(tmp_path / f"{name}.npy")
+        np.testing.assert_allclose(codes, rep.transform(X), rtol=1e-5, atol=1e-6)
+
+
+def test_a_frozen_representation_has_one_hash_in_all_sessions(table, tmp_path):
+    # what Pipeline(memory=...) knows its steps by
+    rep = DiffusionRepresentation(**QUICK).fit(table[0])
+    joblib.dump(rep, tmp_path / "rep.pkl")
+    rep.save(tmp_path / "rep.drl")
+    script = (
+        "import diffrep, joblib, sys; from sklearn.frozen import FrozenEstimator\n"
+        "for load, name in (joblib.load, 'rep.pkl'), (diffrep.load, 'rep.drl'):\n"
+        "    print(joblib.hash(FrozenEstimator(load(f'{sys.argv[1]}/{name}'))))\n"
     )
+    session = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)],
+        env={**os.environ, "PYTHONHASHSEED": "1"},
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    one, other = (joblib.load(tmp_path / "rep.pkl") for _ in range(2))
+    here = [one, load(tmp_path / "rep.drl")]
+    hashes = [joblib.hash(FrozenEstimator(rep)) for rep in here]
+    assert session.stdout.split() == hashes
+    one.net_.module_.encoder.outputs[0].bias.data[0] += 1
+    assert joblib.hash(one) != joblib.hash(other)
 
 
 def test_state_that_names_cuda_loads_without_it(table):

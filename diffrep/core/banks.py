@@ -127,7 +127,7 @@ class ImageBank(nn.Module):
 
     def __init__(self, image_shape):
         super().__init__()
-        size = default_width(math.prod(image_shape))
+        size = default_width(min(512, math.prod(image_shape)))
         self.n_components = size // 2
         self.filters = FilterBank(image_shape, n_filters=min(64, size // 4))
         self.components = Linear(self.filters.width, self.n_components)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 import torch
@@ -57,8 +57,8 @@ def principal_components(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean of rows, and the directions in which they vary most.
 
-    By subspace iteration from a fixed random start of twice the size, exactly if
-    that is no less than the number of features, or of rows.
+    By subspace iteration from a fixed random start of twice the size; exactly, from
+    all features or rows, if that is no less than the number of either.
 
     Parameters
     ----------
@@ -83,18 +83,20 @@ def principal_components(
     """
     mean = X.mean(0)
     X = X - mean
-    n_features = X.shape[1]
-    size = min(n_features, 2 * n_components)
-    if size == n_features:
-        Q, reduced = torch.eye(n_features, device=X.device), X
+    n, n_features = X.shape
+    k, size = min(n_components, n_features), 2 * n_components
+    fixed = torch.Generator(X.device).manual_seed(0)
+    draw = partial(torch.randn, generator=fixed, device=X.device)
+    if size >= n_features:
+        Q = torch.eye(n_features, device=X.device)
+    elif size >= n:  # and any directions without variance that are asked for
+        Q, _ = torch.linalg.qr(torch.cat([X.T, draw(n_features, max(0, k - n))], 1))
     else:
-        fixed = torch.Generator(X.device).manual_seed(0)
-        Q = torch.randn(n_features, size, generator=fixed, device=X.device)
+        Q = draw(n_features, size)
         for _ in range(n_iter):
             Q, _ = torch.linalg.qr(X.T @ (X @ Q))
-        reduced = X @ Q
-    variances, V = eigh(reduced.T @ reduced / len(X))
-    k = min(n_components, n_features)
+    reduced = X if size >= n_features else X @ Q
+    variances, V = eigh(reduced.T @ reduced / n)
     directions = _signed((Q @ V[:, -k:]).flip(1))
     return mean, variances[-k:].flip(0).clamp(min=0), directions
 
@@ -121,7 +123,7 @@ class ViewedRows:
 
     def __init__(self, X: Tensor, views, generator: torch.Generator):
         self.X = X
-        self._views = views
+        self._views = cache(views)
         self.generator = generator
         self._banks: list = []
 
@@ -134,7 +136,7 @@ class ViewedRows:
 
         return cls(X, views, generator)
 
-    @cached_property
+    @property
     def views(self) -> list[Tensor]:
         """Two views of every row, or none."""
         return self._views()
@@ -149,9 +151,10 @@ class ViewedRows:
 
     def through(self, network) -> ViewedRows:
         """Rows and views as `network` maps them, ``(n, ...)`` to ``(m, width)``."""
+        given = self._views  # not these rows, whose banks may hold what is returned
 
         def views():
-            return [in_blocks(network, view) for view in self.views]
+            return [in_blocks(network, view) for view in given()]
 
         return ViewedRows(in_blocks(network, self.X), views, self.generator)
 
@@ -202,13 +205,13 @@ class ViewedRows:
     @torch.no_grad()
     def _fisher(self):
         """Mean, Fisher directions of unit variance within views, and their ratios."""
-        X, changes = self.X, self.changes
-        mean, principal = X.mean(0), None
-        X = X - mean
-        n_sought = min(N_SOUGHT, len(X))  # so many directions hold all rows
-        if X.shape[1] > N_SOUGHT:
+        mean, principal = self.X.mean(0), None
+        X = self.X - mean
+        if X.shape[1] > N_SOUGHT:  # as many directions as rows hold them all
+            n_sought = min(N_SOUGHT, len(X))
             _, _, principal = principal_components(X, n_sought, n_iter=2)
-            X, changes = X @ principal, changes @ principal
+            X = X @ principal
+        changes = self.changes if principal is None else self.changes @ principal
         total = X.T @ X / len(X)
         within = changes.T @ changes / len(changes)
         ridge = RIDGE * total.diagonal().mean()

@@ -97,10 +97,15 @@ def set_components(layer: Any, mean: Tensor, maps: Tensor) -> None:
 
 
 def default_width(n_features: int) -> int:
-    """Hidden width for rows of `n_features` values: cost grows as its square."""
+    """Hidden width for rows of `n_features` values: cost grows as its square.
+
+    From 2^15 values on it falls again, to 128, so that a layer has 2^24 weights.
+    """
     if n_features < 128:
         return 128
-    return 256 if n_features < 512 else 512
+    if n_features < 512:
+        return 256
+    return max(128, min(512, 2**24 // n_features // 64 * 64))
 
 
 class TimeEmbedding(nn.Module):

@@ -11,7 +11,8 @@ from contextlib import nullcontext
 
 import numpy as np
 import torch
-from torch import nn
+from skorch.utils import get_map_location
+from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from tqdm.auto import tqdm
 
@@ -38,6 +39,23 @@ def copied_net(net):
     """Copy of a net to train on; its callbacks, which the next training sets, stay."""
     kept = [net.callbacks, getattr(net, "callbacks_", None)]
     return copy.deepcopy(net, {id(callbacks): callbacks for callbacks in kept})
+
+
+class _StoredTensor:
+    """A tensor by its content: torch pickles the address of its memory, too."""
+
+    def __init__(self, tensor):
+        content = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        self.content, self.dtype = content.numpy(), tensor.dtype
+        self.shape, self.kind = tuple(tensor.shape), type(tensor)
+        self.requires_grad = tensor.requires_grad
+
+    def restored(self, device):
+        tensor = torch.tensor(self.content).view(self.dtype).view(self.shape)
+        tensor = tensor.to(device)
+        if self.kind is nn.Parameter:
+            return nn.Parameter(tensor, self.requires_grad)
+        return tensor.requires_grad_(self.requires_grad)
 
 
 class SeededNet(TrainingLoop):
@@ -82,6 +100,35 @@ class SeededNet(TrainingLoop):
         self.bfloat16 = bfloat16
         self.step_ = self.first_step_ = 0
         self.n_steps_ = None
+
+    def __deepcopy__(self, memo):
+        memo[id(self)] = copied = object.__new__(type(self))
+        copied.__dict__.update(copy.deepcopy(self.__dict__, memo))
+        return copied
+
+    def __getstate__(self):
+        """State whose hash, `joblib.hash`, follows from the weights."""
+        state = self.__dict__.copy()
+        if "module_" not in state:
+            return state
+        module, moments = state.pop("module_"), state.pop("optimizer_").state_dict()
+        tensors = [*module.parameters(), *module.buffers()]
+        for known in moments["state"].values():
+            tensors += [value for value in known.values() if isinstance(value, Tensor)]
+        stored = {id(tensor): _StoredTensor(tensor) for tensor in tensors}
+        parts = copy.deepcopy((module, moments), dict(stored))
+        return {**state, "torch": (list(stored.values()), *parts)}
+
+    def __setstate__(self, state):
+        stored, *parts = state.pop("torch", [None])
+        self.__dict__.update(state)
+        if stored is None:
+            return
+        device = get_map_location(state["device"])  # cpu if it has gone: it warns
+        self.device = str(device)
+        tensors = {id(tensor): tensor.restored(device) for tensor in stored}
+        self.__dict__["module_"], moments = copy.deepcopy(tuple(parts), tensors)
+        self.initialize_optimizer().optimizer_.load_state_dict(moments)
 
     def autocast(self):
         """Context in which the networks run."""

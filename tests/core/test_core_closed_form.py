@@ -1,5 +1,8 @@
 """Closed forms against numpy, scipy and scikit-learn."""
 
+import gc
+import weakref
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -7,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from sklearn.decomposition import PCA
 
+from diffrep.core.banks import RowBank
 from diffrep.core.closed_form import (
     RIDGE,
     ViewedRows,
@@ -97,6 +101,19 @@ def test_components_follow_from_the_rows_alone():
     X = correlated(50, 40, decay=0.99)
     first, same = principal_components(X, 3), principal_components(X, 3)
     assert all(torch.equal(a, b) for a, b in zip(first, same, strict=True))
+
+
+def test_rows_are_freed_as_soon_as_a_bank_is_fitted():
+    rows = ViewedRows.drawn(correlated(50, 6), lambda x, generator: x + 1, rng())
+    features = rows.fit(RowBank((6,)))
+    gone = weakref.ref(rows)
+    gc.disable()
+    try:
+        del rows
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert features.changes.shape == (50, features.X.shape[1])
 
 
 def test_stable_components_solve_the_generalised_eigenproblem():
