@@ -9,7 +9,7 @@ demo: $(VENV)/demo
 	$(BIN)/python examples/demo.py
 
 test: $(VENV)/dev
-	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(PYTEST)
+	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile $(PYTEST)
 
 lint: $(VENV)/dev
 	$(BIN)/ruff check .

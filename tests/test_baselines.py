@@ -105,17 +105,17 @@ def test_warm_start_and_partial_fit_go_on(estimator, table):
     assert warm.n_iter_ == 30
     assert losses[-5:].mean() < losses[:5].mean()
     step = quick(estimator)
-    for _ in range(30):
+    for _ in range(15):
         step.partial_fit(X)
     losses = step.history_["train_loss"]
-    assert step.n_iter_ == 30
+    assert step.n_iter_ == 15
     assert losses[-5:].mean() < losses[:5].mean()
 
 
 @AUTOENCODERS
 def test_rows_of_low_rank_are_reconstructed(estimator):
     X = factors(1000, [3, 2, 1], 10, noise=0)
-    parameters = {"augment": None, "random_state": 0, "max_epochs": 80}
+    parameters = {"augment": None, "random_state": 0, "max_epochs": 50}
     if estimator is VAE:
         parameters["kl_weight"] = 0.0
     rep = estimator(3, **parameters).fit(X[:700])
@@ -155,7 +155,7 @@ def test_variational_code_of_gaussian_rows_is_that_of_probabilistic_pca():
     assert v[0] > 3
     for weight in (1.0, 2.0):
         rep = VAE(
-            2, kl_weight=weight, augment=None, random_state=0, max_epochs=60, lr=5e-3
+            2, kl_weight=weight, augment=None, random_state=0, max_epochs=40, lr=5e-3
         ).fit(X)
         spread = np.linalg.eigvalsh(np.cov(raw_codes(rep, X).T))
         np.testing.assert_allclose(spread, [0, 1 - weight / v[0]], atol=0.04)

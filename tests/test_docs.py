@@ -115,3 +115,15 @@ def test_a_ValueError_is_announced(name):
     ]
     for error in raised:
         assert error in text.partition("Raises\n------\n")[2]
+
+
+def test_code_on_pages_needs_no_scroll_bar():
+    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    pages += (ROOT / "docs/developer").glob("*.md")
+    wide = [
+        f"{page.name}: {line}"
+        for page in pages
+        for line in page.read_text().splitlines()
+        if line.startswith((">>> ", "... ")) and len(line) > 75
+    ]
+    assert not wide

@@ -50,12 +50,12 @@ class Curves:
 
 def test_information_by_times():
     curves = Curves(gaussian_pairs([0.9, 0.3]))
-    table = code_information(curves, None, [0.1, 0.5, 0.9], n_steps=600)
+    table = code_information(curves, None, [0.1, 0.5, 0.9], n_steps=300)
     assert list(table.index) == list(table.columns) == [0.1, 0.5, 0.9]
     np.testing.assert_allclose(table, table.T)
     np.testing.assert_allclose(np.diag(table), 1)
     assert table.loc[0.1, 0.5] > table.loc[0.1, 0.9] + 0.1
-    nats = code_information(curves, None, [0.1, 0.5, 0.9], n_steps=600, normalize=False)
+    nats = code_information(curves, None, [0.1, 0.5, 0.9], n_steps=300, normalize=False)
     own = np.sqrt(np.diag(nats))
     np.testing.assert_allclose(table, nats / np.outer(own, own), rtol=1e-5)
 

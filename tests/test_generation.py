@@ -184,13 +184,13 @@ def test_codes_are_unread_as_they_were_read(fitted, images):
 def test_a_decoder_is_trained_for_codes_that_stay(images):
     X, X_test, *_ = images
     rep = DiffusionRepresentation(
-        16, time_sampling=0.9, noise_space="data", max_epochs=40, **IMAGES
+        16, time_sampling=0.9, noise_space="data", max_epochs=20, **IMAGES
     ).fit(X)
     codes, n_epochs = rep.transform(X_test), rep.n_iter_
     before = rep.inverse_transform(codes)
-    assert rep.fit_decoder(X, max_epochs=40) is rep
+    assert rep.fit_decoder(X, max_epochs=20) is rep
     np.testing.assert_array_equal(rep.transform(X_test), codes)
-    assert rep.n_iter_ == n_epochs + 40 == len(rep.history_)
+    assert rep.n_iter_ == n_epochs + 20 == len(rep.history_)
     after = rep.inverse_transform(codes)
     assert mean_square(after - X_test) < 0.6 * mean_square(before - X_test)
     assert all(p.requires_grad for p in rep.net_.module_.parameters())

@@ -41,6 +41,7 @@ def linear():
         code_dropout=0.5,
         augment=None,
         l1_weight=0.0,
+        batch_size=256,
         max_epochs=15,
         random_state=0,
     ).fit(gaussian(0))
@@ -58,7 +59,7 @@ def test_profile_is_the_information_of_gaussian_data(linear):
         before, after = (np.linalg.slogdet(C)[1] for C in noisy)
         return (before - after) / 2
 
-    profile = information_profile(linear, gaussian(1))
+    profile = information_profile(linear, gaussian(1, 10_000))
     assert list(profile) == [
         "t",
         "sigma",

@@ -104,7 +104,7 @@ def test_components_in_order_are_a_pca_away(digits):
 
 
 def test_a_dead_code_looks_dead(digits):
-    parameters = IMAGES | {"max_epochs": 60}
+    parameters = IMAGES | {"max_epochs": 30}
     alive = DiffusionRepresentation(**parameters).fit_transform(digits[0])
     with pytest.warns(CodeCollapseWarning):
         rep = DiffusionRepresentation(l1_weight=3.0, **parameters).fit(digits[0])
@@ -279,7 +279,7 @@ def test_large_images_all_the_way(tmp_path):
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (40, 3, 8, 10), dtype=np.uint8)
     X = coarse.repeat(8, axis=2).repeat(8, axis=3).reshape(40, -1)
-    parameters = IMAGES | {"image_shape": (3, 64, 80), "max_epochs": 150}
+    parameters = IMAGES | {"image_shape": (3, 64, 80), "max_epochs": 60}
     rep = DiffusionRepresentation(**parameters).fit(X)
     codes = rep.transform(X)
     for rows in (rep.inverse_transform(codes), rep.sample(codes, random_state=0)):

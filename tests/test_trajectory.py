@@ -28,7 +28,7 @@ REP = {"n_components": 4, "t_grid": 3, "max_epochs": 2, "random_state": 0}
 ALL_HEADS = pytest.mark.parametrize("head", sorted(HEADS))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def curves():
     """Curves of 5 times and 2 components that tell the class at the fourth time."""
     rng = np.random.default_rng(0)
@@ -36,6 +36,12 @@ def curves():
     curves = rng.normal(size=(300, 5, 2))
     curves[:, 3, 0] = 3 * (2 * y - 1) + rng.normal(size=300)
     return curves.reshape(300, 10), y
+
+
+@pytest.fixture(scope="module")
+def attentive(curves):
+    """Attention over five times, of which the fourth tells the class."""
+    return trained("attention", n_times=5).fit(*curves)
 
 
 def trained(head, **parameters):
@@ -52,9 +58,8 @@ def test_heads_learn_what_one_time_tells(curves, head):
     assert classifier.score(X[200:], y[200:]) > bayes - 0.06
 
 
-def test_attention_goes_where_the_class_is(curves):
-    X, y = curves
-    classifier = trained("attention", n_times=5).fit(X, y)
+def test_attention_goes_where_the_class_is(curves, attentive):
+    (X, y), classifier = curves, attentive
     # Looking there for one class is enough: the other is where it looks elsewhere.
     assert (classifier.attention_.idxmax(axis=1) == 3).any()
     gap = (classifier.attention_.loc[0] - classifier.attention_.loc[1]).abs()
@@ -68,9 +73,8 @@ def test_attention_goes_where_the_class_is(curves):
         )
 
 
-def test_only_the_time_that_tells_the_class_matters(curves):
-    X, y = curves
-    classifier = trained("attention", n_times=5).fit(X, y)
+def test_only_the_time_that_tells_the_class_matters(curves, attentive):
+    (X, y), classifier = curves, attentive
     order = np.random.default_rng(0).permutation(len(X))
     width = X.shape[1] // 5
     for time in range(5):
@@ -80,9 +84,8 @@ def test_only_the_time_that_tells_the_class_matters(curves):
         assert abs(score - 0.5) < 0.1 if time == 3 else score > 0.9
 
 
-def test_attention_under_a_mask(curves):
-    X, y = curves
-    classifier = trained("attention", n_times=5).fit(X, y)
+def test_attention_under_a_mask(curves, attentive):
+    X, classifier = curves[0], attentive
     only = classifier.attention(X, mask=[False, True, False, False, False, False])
     np.testing.assert_allclose(only, np.eye(5)[[1] * 300])
     hidden = classifier.attention(X, mask=[True, True, True, False, True, True])
