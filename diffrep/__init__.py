@@ -35,7 +35,7 @@ from diffrep.diffusion import (
 )
 
 _MODULES = {
-    *("baselines", "core", "datasets", "diffusion", "display", "evaluation"),
+    *("base", "baselines", "core", "datasets", "diffusion", "display", "evaluation"),
     *("exceptions", "semi_supervised", "testing", "trajectory"),
 }
 

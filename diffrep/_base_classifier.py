@@ -19,7 +19,6 @@ from sklearn.preprocessing import LabelEncoder
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from diffrep._base import N_FITTED_ROWS, BaseRepresentation
 from diffrep._model_file import (
     SaveMixin,
     check_classes,
@@ -36,6 +35,7 @@ from diffrep._validation import (
     check_rows,
     copied,
 )
+from diffrep.base import N_FITTED_ROWS, BaseRepresentation
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.device import Stream, in_usual_state, seed_for
 from diffrep.core.loop import Progress

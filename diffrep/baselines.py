@@ -12,11 +12,6 @@ import torch
 from numpy.typing import ArrayLike
 from sklearn.utils import gen_batches
 
-from diffrep._base import (
-    BaseRepresentation,
-    TrainedRepresentation,
-    check_is_trained,
-)
 from diffrep._parts import (
     NOISE_CONSTRAINTS,
     noise_process,
@@ -24,6 +19,11 @@ from diffrep._parts import (
     time_density,
 )
 from diffrep._validation import Interval, StrOptions, check_rows
+from diffrep.base import (
+    BaseRepresentation,
+    TrainedRepresentation,
+    check_is_trained,
+)
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.baseline_models import (
     AutoencoderModel,
@@ -36,9 +36,8 @@ from diffrep.core.device import in_usual_state
 from diffrep.core.models import EncoderModel
 from diffrep.core.preconditioning import EDM
 from diffrep.core.score_networks import MLPScoreNetwork
-from diffrep.core.sde import SDE, VE
+from diffrep.core.sde import SDE
 from diffrep.core.spaces import SPACES
-from diffrep.core.time_sampling import Uniform
 
 __all__ = [
     "AutoencoderRepresentation",
@@ -51,20 +50,13 @@ __all__ = [
 SCORE_BATCH = 256
 
 
-class _WithoutNoise:
-    """A method without noise: t is uniform, and means nothing but t."""
-
-    def _times(self):
-        return Uniform(VE())
-
-
 def _without(constraints, *names):
     """Constraints but for those of what is no parameter of a class."""
     return {name: c for name, c in constraints.items() if name not in names}
 
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
-class _BaseAutoencoder(_WithoutNoise, TrainedRepresentation):
+class _BaseAutoencoder(TrainedRepresentation):
     """What the two autoencoders share."""
 
     reconstruction_loss: str = "squared_error"
@@ -156,7 +148,7 @@ class AutoencoderRepresentation(_BaseAutoencoder):
     (178, 4)
     """
 
-    def _model(self, data_shape):
+    def make_model(self, data_shape):
         return AutoencoderModel, self._reconstruction_arguments(data_shape)
 
 
@@ -208,7 +200,7 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
 
     _changeable: ClassVar[set[str]] = {*TrainedRepresentation._changeable, "kl_weight"}
 
-    def _model(self, data_shape):
+    def make_model(self, data_shape):
         arguments = self._reconstruction_arguments(data_shape)
         # A Gaussian of unit variance has half the squared error in its exponent.
         weight = self.kl_weight * (1 if arguments["cross_entropy"] else 2)
@@ -216,7 +208,7 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
 
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
-class SimCLRRepresentation(_WithoutNoise, TrainedRepresentation):
+class SimCLRRepresentation(TrainedRepresentation):
     """Codes that tell the views of one row from those of others: simCLR.
 
     The contrast is drawn between outputs of a projection head, which
@@ -269,12 +261,12 @@ class SimCLRRepresentation(_WithoutNoise, TrainedRepresentation):
         "temperature",
     }
 
-    def _model(self, data_shape):
+    def make_model(self, data_shape):
         return ContrastiveModel, {"temperature": self.temperature}
 
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
-class RandomEncoderRepresentation(_WithoutNoise, BaseRepresentation):
+class RandomEncoderRepresentation(BaseRepresentation):
     """Codes of an encoder that is never trained: what training has to beat.
 
     Parameters
@@ -305,7 +297,7 @@ class RandomEncoderRepresentation(_WithoutNoise, BaseRepresentation):
         BaseRepresentation._parameter_constraints, "init", "augment"
     )
 
-    def _model(self, data_shape):
+    def make_model(self, data_shape):
         return EncoderModel, {}
 
 
@@ -389,7 +381,7 @@ class DenoiserFeatures(TrainedRepresentation):
     def _density(self, time_sampling):
         return time_density(time_sampling, noise_process(self.sde))
 
-    def _model(self, data_shape):
+    def make_model(self, data_shape):
         return DenoiserModel, {
             "encoder": no_encoder,
             "layer": self.layer,

@@ -19,7 +19,6 @@ from sklearn.utils import check_consistent_length, gen_batches
 from sklearn.utils.validation import check_is_fitted
 from tqdm.auto import tqdm
 
-from diffrep._base import TrainedRepresentation, check_is_trained
 from diffrep._parts import (
     NOISE_CONSTRAINTS,
     noise_process,
@@ -38,6 +37,7 @@ from diffrep._validation import (
     restored_on_error,
     validate_params,
 )
+from diffrep.base import TrainedRepresentation, check_is_trained
 from diffrep.core.codes import FixedCode, GaussianCode, PointCode
 from diffrep.core.device import Stream, generator, in_usual_state
 from diffrep.core.kinds import kind_of
@@ -837,7 +837,7 @@ class DiffusionRepresentation(BaseDiffusion):
 
     _changeable: ClassVar[set[str]] = {*BaseDiffusion._changeable, "l1_weight"}
 
-    def _model(self, data_shape):
+    def make_model(self, data_shape):
         arguments = self._diffusion_arguments(data_shape)
         return DiffusionModel, {**arguments, "code": PointCode(self.l1_weight)}
 
@@ -897,7 +897,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
 
     _changeable: ClassVar[set[str]] = {*BaseDiffusion._changeable, "kl_weight"}
 
-    def _model(self, data_shape):
+    def make_model(self, data_shape):
         if self.kl_weight >= 1:
             warnings.warn(
                 f"kl_weight={self.kl_weight} is at or above 1, the limit from which no "

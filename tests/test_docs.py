@@ -117,6 +117,13 @@ def test_a_ValueError_is_announced(name):
         assert error in text.partition("Raises\n------\n")[2]
 
 
+@pytest.mark.parametrize("name", API)
+def test_methods_without_docstring_override_one_that_has(name):
+    thing = resolve(name)
+    for method, member in inspect.getmembers(thing, is_own):
+        assert method.startswith("_") or inspect.getdoc(member), method
+
+
 def test_code_on_pages_needs_no_scroll_bar():
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     pages += (ROOT / "docs/developer").glob("*.md")

@@ -49,7 +49,7 @@ ORDER = [
     ["_checkpoints", "_validation", "_graph", "_model_file"],
     ["_parts", "evaluation._probing", "datasets"],
     [
-        "_base",
+        "base",
         "evaluation._comparison",
         "evaluation._inspection",
         "evaluation._trajectories",

@@ -16,7 +16,7 @@ from sklearn.datasets import load_wine
 from sklearn.exceptions import NotFittedError
 from skorch.callbacks import Callback
 
-from diffrep import DiffusionRepresentation, _base
+from diffrep import DiffusionRepresentation, base
 from diffrep.core.rows import blocks
 
 REP = DiffusionRepresentation(4, augment=None, batch_size=16, random_state=0)
@@ -30,7 +30,7 @@ def X():
 @pytest.fixture
 def short_blocks(monkeypatch):
     """Blocks of sixty rows."""
-    monkeypatch.setattr(_base, "N_BLOCK_ROWS", 60)
+    monkeypatch.setattr(base, "N_BLOCK_ROWS", 60)
 
 
 @given(st.lists(st.integers(0, 7)), st.integers(1, 20), st.integers(1, 60))

@@ -1,16 +1,21 @@
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from torch import nn
 
 from diffrep import DiffusionRepresentation
+from diffrep.base import TrainedRepresentation
 from diffrep.baselines import (
     AutoencoderRepresentation,
     DenoiserFeatures,
     RandomEncoderRepresentation,
     SimCLRRepresentation,
 )
+from diffrep.core.models import EncoderModel
 from diffrep.testing import check_representation
 
 QUICK = {"n_components": 4, "max_epochs": 1}
@@ -127,6 +132,51 @@ class Mine(nn.Module):
 
 def test_encoders_of_the_users_own_pass():
     check_representation(DiffusionRepresentation(32, max_epochs=1, encoder=Mine))
+
+
+def standardized(z):
+    return (z - z.mean(0)) / (z.std(0) + 1e-6)
+
+
+class BarlowModel(EncoderModel):
+    """Zbontar et al., "Barlow Twins", 2021."""
+
+    def __init__(self, *, redundancy, **shared):
+        super().__init__(**shared)
+        self.redundancy = redundancy
+
+    def forward(self, x0, seen, generator):
+        views = [self.view(seen, generator) for _ in range(2)]
+        first, second = (standardized(self.encoder(view)) for view in views)
+        C = first.T @ second / len(x0)
+        own = (1 - C.diagonal()).square().sum()
+        others = C.square().sum() - C.diagonal().square().sum()
+        return {"own": own, "others": self.redundancy * others}
+
+
+@dataclass(eq=False, kw_only=True, repr=False, match_args=False)
+class BarlowRepresentation(TrainedRepresentation):
+    redundancy: float = 5e-3
+
+    def make_model(self, data_shape):
+        return BarlowModel, {"redundancy": self.redundancy}
+
+
+def test_an_estimator_with_an_objective_of_its_own_passes():
+    check_representation(BarlowRepresentation(**QUICK))
+
+
+def test_an_objective_of_ones_own_is_minimised():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 3)) @ rng.normal(size=(3, 16))
+    rep = BarlowRepresentation(
+        n_components=2, init="random", max_epochs=20, random_state=0
+    ).fit(X)
+    losses = rep.history_["train_loss"]
+    assert losses.iloc[-1] < 0.6 * losses.iloc[0]
+    assert {"train_own", "train_others"} <= set(rep.history_)
+    signals = clone(rep).set_params(signal_shape=(1, 16))
+    assert signals.fit_transform(X.reshape(300, 1, 16)).shape == (300, 2)
 
 
 def test_others_have_other_promises():

@@ -74,7 +74,9 @@ from diffrep.core.encoders import BACKBONES
 from diffrep.core.export import CodeGraph, export_onnx
 from diffrep.core.loop import Progress
 from diffrep.core.rows import MAX_VALUES, Rows, blocks, hold_out
+from diffrep.core.sde import VE
 from diffrep.core.spaces import DataSpace
+from diffrep.core.time_sampling import Uniform
 from diffrep.core.training import RepresentationNet, copied_net
 from diffrep.exceptions import DivergenceError
 
@@ -106,8 +108,7 @@ LEAST_WIDTH = 128
 class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=ABCMeta):
     """Base of the representations: an encoder that is fitted, and codes read off it.
 
-    Composed around a skorch net. Subclasses say what its model is (`_model`) and from
-    which density its times are drawn (`_times`).
+    Composed around a skorch net. Subclasses say by `make_model` what it trains.
     """
 
     n_components: int = 128
@@ -140,12 +141,25 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
     }
 
     @abstractmethod
-    def _model(self, data_shape):
-        """Class of the model and the arguments particular to it."""
+    def make_model(self, data_shape):
+        """Say what is trained; estimators of your own override this.
 
-    @abstractmethod
+        Parameters
+        ----------
+        data_shape : tuple of int
+            Shape of one row as the networks see it.
+
+        Returns
+        -------
+        model : type
+            A subclass of :class:`diffrep.core.models.EncoderModel`.
+        arguments : dict
+            Of its constructor, besides those that all models share.
+        """
+
     def _times(self):
-        """Density of the training times, a `TimeSampling`."""
+        """Density of the training times: uniform, where t is nothing but an input."""
+        return Uniform(VE())
 
     @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
@@ -322,7 +336,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         """Net without weights, from parameters and number of columns."""
         self._given_shape = check_data_shape(self, self.n_features_in_)
         device = choose_device(self.device)
-        model, arguments = self._model(self._given_shape)
+        model, arguments = self.make_model(self._given_shape)
         data_shape = read_shape(self.encoder, arguments.get("space"), self._given_shape)
         view = view_function(self.augment, data_shape)
         arguments = {
@@ -485,7 +499,11 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class TrainedRepresentation(BaseRepresentation):
-    """Base of the representations that are trained by gradient descent."""
+    """Base of the representations that are trained by gradient descent.
+
+    All other parameters of estimators of your own are those of
+    :class:`diffrep.DiffusionRepresentation`; what they bring is `make_model`.
+    """
 
     max_epochs: int | str = "auto"
     batch_size: int = 128
