@@ -374,7 +374,6 @@ def _mnist_5k():
     return mnist_data()
 
 
-#: From the name of a data set to its loader ``(folder, random_state) -> dict``.
 DATASETS = {
     "digits": partial(_split, partial(load_digits, return_X_y=True), (1, 8, 8)),
     "digits_table": partial(_split, partial(load_digits, return_X_y=True)),
@@ -385,3 +384,4 @@ DATASETS = {
     "mnist": partial(_images, "mnist.npz", "mnist_784", 60_000, (1, 28, 28)),
     "cifar10": partial(_images, "cifar10*.npz", "CIFAR_10", 50_000, (3, 32, 32)),
 }
+"""From the name of a data set to its loader ``(folder, random_state) -> dict``."""

@@ -148,7 +148,8 @@ def test_examples_are_copied_without_prompts(browser, address):
     copied = page.evaluate("navigator.clipboard.readText()")
     shown = block.inner_text()
     context.close()
-    expected = [line[4:] for line in shown.splitlines() if line.startswith(">>> ")]
+    code = [line for line in shown.splitlines() if line.startswith((">>> ", "... "))]
+    expected = [line[4:] for line in code]
     assert copied.splitlines() == expected
     assert "(178, 8)" in shown
     assert "(178, 8)" not in copied
@@ -163,9 +164,10 @@ def test_every_page_in_a_browser(pages, browser, address):
         "request", lambda r: r.url.startswith(address) or faults.append((name, r.url))
     )
     for name in pages:
+        page.set_viewport_size(DESK)
+        page.goto(address + name, wait_until="load")
         for size in (DESK, PHONE):
             page.set_viewport_size(size)
-            page.goto(address + name, wait_until="load")
             width = page.evaluate("document.body.scrollWidth")
             if width > size["width"]:
                 faults.append((name, f"{width} pixels wide on {size['width']}"))
