@@ -89,6 +89,7 @@ REMEDIES = {
     "could not be promoted": "Turn dates into numbers before this step, for instance "
     "into days since the first.",
     "unique column names": "Give each column a name of its own.",
+    "got scalar array": "Pass an array or a data frame; collect one that is lazy.",
 }
 
 

@@ -10,14 +10,17 @@ import threading
 from pathlib import Path
 from typing import ClassVar
 
+import joblib
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import sklearn
 import torch
 from sklearn.base import clone
 from sklearn.ensemble import StackingClassifier
+from sklearn.feature_selection import SequentialFeatureSelector
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -603,3 +606,26 @@ def test_random_encoders_are_pickled_and_cloned():
     again = pickle.loads(pickle.dumps(rep))
     np.testing.assert_array_equal(again.transform(X), rep.transform(X))
     assert clone(rep).get_params() == rep.get_params()
+
+
+def test_what_is_read_as_a_memory_map_trains_on(tmp_path):
+    rep = drl().fit(X)
+    joblib.dump(rep, tmp_path / "rep.pkl")
+    mapped = joblib.load(tmp_path / "rep.pkl", mmap_mode="r")
+    np.testing.assert_array_equal(mapped.transform(X), rep.transform(X))
+    mapped.partial_fit(X)
+    np.testing.assert_array_equal(mapped.transform(X), rep.partial_fit(X).transform(X))
+
+
+def test_columns_are_selected_by_name():
+    frame = pd.DataFrame(X, columns=list("abcdef"))
+    pipe = make_pipeline(drl(max_epochs=0), LogisticRegression())
+    search = SequentialFeatureSelector(pipe, n_features_to_select=2, cv=2)
+    assert "a" in search.fit(frame, X[:, 0] > 0).get_feature_names_out()
+
+
+def test_odd_names_of_polars_columns_are_taken():
+    frame = pl.DataFrame({"": X[:, 0], "self": X[:, 1]})
+    assert drl().fit(frame).transform(frame).shape == (60, 4)
+    with pytest.raises(ValueError, match="collect one that is lazy"):
+        drl().fit(frame.lazy())
