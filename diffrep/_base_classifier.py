@@ -22,9 +22,9 @@ from sklearn.utils.validation import check_is_fitted
 from diffrep._model_file import (
     SaveMixin,
     check_classes,
-    expect,
     fields_of,
     get_net_state,
+    require,
     set_features,
     set_net_state,
 )
@@ -191,10 +191,10 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         self.representation_ = representation = state["representation_"]
         if representation is not None:
             right = isinstance(representation, BaseRepresentation)
-            expect(right, "representation_ must be a representation")
+            require(right, "representation_ must be a representation")
             check_is_fitted(representation)
             alike = representation.n_features_in_ == self.n_features_in_
-            expect(alike, "representation_ was given rows of other features")
+            require(alike, "representation_ was given rows of other features")
 
     def _take_net(self, net, state):
         """Set `net_` and what follows from it."""

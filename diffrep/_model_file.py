@@ -38,12 +38,12 @@ __all__ = [
     "SaveMixin",
     "check_classes",
     "check_numbers",
-    "expect",
     "fields_of",
     "get_net_state",
     "is_same",
     "made_standardizer",
     "read",
+    "require",
     "set_features",
     "set_net_state",
     "write",
@@ -115,15 +115,15 @@ def read(data, classes, passed, device=None):
     given = fields_of(model, "the model", "versions", "estimator")
     versions = ("diffrep", "torch", "numpy", "scikit-learn")
     for version in fields_of(given["versions"], "versions", *versions).values():
-        expect(isinstance(version, str), "versions must be texts")
+        require(isinstance(version, str), "versions must be texts")
     text_bytes = FREE_BYTES + BYTES_PER_BYTE * len(data)
     tensors = safetensors.torch.load(data)
     reader = _Reader(tensors, classes, passed, device, text_bytes)
     estimator = reader.estimator(given["estimator"], "")
     left = sorted(names - reader.used)
-    expect(not left, f"nothing refers to the tensors {reprlib.repr(left)}")
+    require(not left, f"nothing refers to the tensors {reprlib.repr(left)}")
     left = sorted(set(passed) - reader.asked)
-    expect(not left, f"it does not ask for {', '.join(left)}: leave this out")
+    require(not left, f"it does not ask for {', '.join(left)}: leave this out")
     return estimator
 
 
@@ -272,37 +272,37 @@ class _Reader:
             case {"estimator": described, **rest} if not rest:
                 return self.estimator(described, name)
             case {"sde": str(cls), "fields": dict(fields), **rest} if not rest:
-                expect(cls in SDE_CLASSES, f"{cls!r} is no noise process of diffrep")
-                expect(all(map(_is_number, fields.values())), "SDEs are of numbers")
+                require(cls in SDE_CLASSES, f"{cls!r} is no noise process of diffrep")
+                require(all(map(_is_number, fields.values())), "SDEs are of numbers")
                 return SDE_CLASSES[cls](**fields)
         raise ValueError(f"{name} is {reprlib.repr(value)}, which stands for nothing")
 
     def _text_array(self, texts, free):
-        expect(all(isinstance(text, str) for text in texts), "texts must be texts")
+        require(all(isinstance(text, str) for text in texts), "texts must be texts")
         if free:
             return np.array(texts, dtype=object)
         self.text_bytes -= 4 * len(texts) * max(map(len, texts), default=0)
-        expect(self.text_bytes >= 0, "texts are too long")
+        require(self.text_bytes >= 0, "texts are too long")
         return np.array(texts, dtype=str)
 
     def _tensor(self, name):
-        expect(name in self.tensors, f"there is no tensor {name!r}")
+        require(name in self.tensors, f"there is no tensor {name!r}")
         self.used.add(name)
         return self.tensors[name]
 
     def estimator(self, described, name):
         """Build an estimator from its description, or find one that was built."""
         if isinstance(described, str):
-            expect(described in self.estimators, f"there is no estimator {described}")
+            require(described in self.estimators, f"there is no estimator {described}")
             return self.estimators[described]
         parts = ("class", "parameters", "passed", "built", "state")
         described = fields_of(described, "an estimator", *parts)
         cls = self.classes.get(described["class"])
-        expect(cls, f"{described['class']!r} is no estimator of diffrep")
+        require(cls, f"{described['class']!r} is no estimator of diffrep")
         prefix = f"{name}." if name else ""
         parameters = self._parameters(cls, described, name, prefix)
         changed = self._decoded(described["built"], f"{prefix}built.")
-        expect(set(changed) <= set(parameters), "built must be of the parameters")
+        require(set(changed) <= set(parameters), "built must be of the parameters")
         built = parameters | changed
         if self.device is not None:
             parameters["device"] = built["device"] = self.device
@@ -321,9 +321,9 @@ class _Reader:
         """
         found = self._decoded(described["parameters"], f"{prefix}parameters.")
         known, absent = _parameters_in_files(cls()), described["passed"]
-        expect(isinstance(absent, list), "passed must be a list")
+        require(isinstance(absent, list), "passed must be a list")
         named = [*found, *absent]
-        expect(
+        require(
             len(set(named)) == len(named) and set(named) <= set(known),
             f"parameters of {cls.__name__} are {', '.join(known)}",
         )
@@ -340,7 +340,7 @@ class _Reader:
         return found
 
     def _decoded(self, values, prefix):
-        expect(isinstance(values, dict), f"{prefix or 'all'} must be an object")
+        require(isinstance(values, dict), f"{prefix or 'all'} must be an object")
         return {
             key: self.decode(value, f"{prefix}{key}") for key, value in values.items()
         }
@@ -357,21 +357,21 @@ def _parameters_in_files(estimator):
 def _header(data):
     """Names of the tensors and the model; refuse other formats and doubtful JSON."""
     n = int.from_bytes(data[:8], "little")
-    expect(len(data) - n >= 8, "it ends before its header does")
+    require(len(data) - n >= 8, "it ends before its header does")
     header = _from_json(data[8 : 8 + n].decode())
-    expect(isinstance(header, dict), "its header is no object")
+    require(isinstance(header, dict), "its header is no object")
     metadata = header.pop("__metadata__", None)
-    expect(isinstance(metadata, dict), "it is no model file of diffrep")
+    require(isinstance(metadata, dict), "it is no model file of diffrep")
     given = str(metadata.get("diffrep_format"))
     right = given.isascii() and given.isdecimal() and int(given) > 0
-    expect(right, f"its diffrep_format is {given!r}: it is no model file of diffrep")
+    require(right, f"its diffrep_format is {given!r}: it is no model file of diffrep")
     if int(given) > FORMAT:
         raise ValueError(
             f"it has format {given}, which is newer than {FORMAT}, the newest that "
             f"diffrep {__version__} reads. Update diffrep."
         )
     fields_of(metadata, "metadata", "diffrep_format", "diffrep_model")
-    expect(isinstance(metadata["diffrep_model"], str), "the model must be a text")
+    require(isinstance(metadata["diffrep_model"], str), "the model must be a text")
     model = _from_json(metadata["diffrep_model"])
     if int(given) < FORMAT:
         versions = model.get("versions") if isinstance(model, dict) else None
@@ -385,14 +385,14 @@ def _header(data):
 
 
 def fields_of(value, name, *keys):
-    expect(
+    require(
         isinstance(value, dict) and set(value) == set(keys),
         f"{name} must be an object of {', '.join(keys)}",
     )
     return value
 
 
-def expect(condition, message):
+def require(condition, message):
     if not condition:
         raise ValueError(message)
 
@@ -419,7 +419,7 @@ def _from_json(text):
 
     def unique(pairs):
         found = dict(pairs)
-        expect(len(found) == len(pairs), "its JSON has a key twice")
+        require(len(found) == len(pairs), "its JSON has a key twice")
         return found
 
     def refuse(constant):
@@ -493,14 +493,14 @@ def set_net_state(net, state, own=()):
     """
     state = fields_of(state, "net", "weights", "seed", "schedule", "epochs")
     weights, epochs, schedule = state["weights"], state["epochs"], state["schedule"]
-    expect(is_int(state["seed"], 0, MAX_SEED), "seed must be a 32-bit integer")
-    expect(isinstance(schedule, list) and len(schedule) == 3, "schedule is of three")
+    require(is_int(state["seed"], 0, MAX_SEED), "seed must be a 32-bit integer")
+    require(isinstance(schedule, list) and len(schedule) == 3, "schedule is of three")
     for number in schedule[:2] if schedule[2] is None else schedule:
-        expect(is_int(number, 0), "schedule must be numbers of steps")
-    expect(isinstance(epochs, list), "epochs must be a list")
+        require(is_int(number, 0), "schedule must be numbers of steps")
+    require(isinstance(epochs, list), "epochs must be a list")
     for epoch in epochs:
         plain = isinstance(epoch, dict) and all(map(is_plain, epoch.values()))
-        expect(plain and "batches" not in epoch, "epochs must be of plain values")
+        require(plain and "batches" not in epoch, "epochs must be of plain values")
     _check_weights(net, weights, own)
     net.seed = state["seed"]
     net.initialize()
@@ -513,20 +513,20 @@ def set_net_state(net, state, own=()):
 def set_features(estimator, state):
     """Set number and names of the features that an estimator was fitted to."""
     n_features, names = state["n_features_in_"], state["feature_names_in_"]
-    expect(is_int(n_features, 1), "n_features_in_ must be a positive integer")
+    require(is_int(n_features, 1), "n_features_in_ must be a positive integer")
     estimator.n_features_in_ = n_features
     if names is not None:
         texts = isinstance(names, np.ndarray) and names.dtype == object
-        expect(texts and len(names) == n_features, "feature_names_in_ must name all")
+        require(texts and len(names) == n_features, "feature_names_in_ must name all")
         estimator.feature_names_in_ = names
 
 
 def check_numbers(name, value, shape, dtype=np.float64):
     """Return an array that is finite and of this shape and type."""
     right = isinstance(value, np.ndarray) and value.shape == shape
-    expect(right and value.dtype == dtype, f"{name} must be {dtype} of shape {shape}")
+    require(right and value.dtype == dtype, f"{name} must be {dtype} of shape {shape}")
     within = np.abs(value) <= np.finfo(np.float32).max  # which NaN is not, either
-    expect(within.all(), f"{name} must be finite, within float32")
+    require(within.all(), f"{name} must be finite, within float32")
     return value
 
 
@@ -541,16 +541,16 @@ def made_standardizer(state, n_features):
         check_numbers(name, state[name], (n_skewed,))
     check_numbers("skewed", skewed, (n_skewed,), np.int64)
     ends = [-1, *skewed, n_features]
-    expect((np.diff(ends) > 0).all(), "skewed must be numbers of columns, in order")
+    require((np.diff(ends) > 0).all(), "skewed must be numbers of columns, in order")
     positive = (state["scale"] > 0).all() and (state["width"] > 0).all()
-    expect(positive, "scale and width must be positive")
+    require(positive, "scale and width must be positive")
     return Standardizer(**state)
 
 
 def check_classes(value):
     """Return labels of classes, in order and none of them twice."""
     right = isinstance(value, np.ndarray) and value.ndim == 1 and value.size > 0
-    expect(
+    require(
         right and np.array_equal(np.unique(value), value), "classes_ are out of order"
     )
     return value
@@ -566,20 +566,20 @@ def _check_weights(net, weights, own):
         expected = module.state_dict()
     except Exception as error:  # of torch, about numbers that no tensor can have
         raise ValueError(f"no net has such parameters: {error}") from error
-    expect(isinstance(weights, dict), "weights must be an object")
+    require(isinstance(weights, dict), "weights must be an object")
     theirs = tuple(f"{part}." for part in own)
     names = {name for name in weights if not name.startswith(theirs)}
     odd = sorted(names ^ set(expected))
-    expect(not odd, f"weights are missing or too many: {reprlib.repr(odd)}")
+    require(not odd, f"weights are missing or too many: {reprlib.repr(odd)}")
     for name, tensor in weights.items():
-        expect(isinstance(tensor, torch.Tensor), f"weights {name} are no tensor")
-        expect(bool(tensor.isfinite().all()), f"weights {name} are not finite")
+        require(isinstance(tensor, torch.Tensor), f"weights {name} are no tensor")
+        require(bool(tensor.isfinite().all()), f"weights {name} are not finite")
         if name in names:
             found, there = _kind(tensor), _kind(expected[name])
-            expect(found == there, f"weights {name} are {found}, not {there}")
+            require(found == there, f"weights {name} are {found}, not {there}")
     computed = sum(b.nbytes for b in module.buffers())
     stored = sum(tensor.nbytes for tensor in weights.values())
-    expect(
+    require(
         computed <= FREE_BYTES + BYTES_PER_BYTE * stored,
         f"the net would hold {computed} bytes of buffers for {stored} of weights",
     )

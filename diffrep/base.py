@@ -29,11 +29,11 @@ from diffrep._checkpoints import (
 from diffrep._model_file import (
     SaveMixin,
     check_numbers,
-    expect,
     fields_of,
     get_net_state,
     is_same,
     made_standardizer,
+    require,
     set_features,
     set_net_state,
 )
@@ -485,13 +485,14 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         if times is not None:
             check_numbers("t_grid_", times, np.shape(times))
         static = self._built["t_grid"] is None
-        expect(static == (times is None), "t_grid_ must be that of a t_grid")
+        require(static == (times is None), "t_grid_ must be that of a t_grid")
         self.t_grid_ = read_out_times(times, self._times())
         net = self._net()
         set_net_state(net, state["net"], self._own_networks())
         sampling = state["time_sampling"]
         if sampling is not None:
-            expect(isinstance(sampling, str | float), "time_sampling is a name or time")
+            is_one = isinstance(sampling, str | float)
+            require(is_one, "time_sampling is a name or a time")
             net.module_.times = self._density(sampling)
         self.net_ = net
         self._tell_history()

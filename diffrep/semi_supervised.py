@@ -22,7 +22,7 @@ from diffrep._graph import (
     neighbor_graph,
     propagated,
 )
-from diffrep._model_file import check_numbers, expect
+from diffrep._model_file import check_numbers, require
 from diffrep._parts import view_function
 from diffrep._validation import (
     HasMethods,
@@ -324,10 +324,10 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         n_rows, n_classes = np.size(numbers), len(self.classes_)
         check_numbers("transduction", numbers, (n_rows,), np.int64)
         right = (numbers >= 0).all() and (numbers < n_classes).all()
-        expect(right, "transduction must be numbers of classes")
+        require(right, "transduction must be numbers of classes")
         shape = (n_rows, n_classes)
         check_numbers("label_distributions_", distributions, shape)
-        expect(self.representation_, "representation_ must be there")
+        require(self.representation_, "representation_ must be there")
         self._take_net(self._net(labelled=np.zeros(0, bool)), state)
         self.transduction_ = self.classes_[numbers]
         self.label_distributions_ = distributions

@@ -17,7 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffrep._base_classifier import BaseCodeClassifier
-from diffrep._model_file import check_numbers, expect, made_standardizer
+from diffrep._model_file import check_numbers, made_standardizer, require
 from diffrep._parts import view_function
 from diffrep._validation import (
     HasMethods,
@@ -294,13 +294,13 @@ class TrajectoryClassifier(BaseCodeClassifier):
         super()._set_state(state)
         representation, n_columns = self.representation_, self.n_features_in_
         given = self.representation is not None
-        expect(given == (representation is not None), "representation_ does not fit")
+        require(given == (representation is not None), "representation_ does not fit")
         if given:
             self.t_grid_ = np.asarray(representation._read_times())
             n_columns = len(self.t_grid_) * representation.net_.module_.n_columns
         if self.fine_tune:
             own = given and standardizer is None
-            expect(own, "standardizer is that of representation_")
+            require(own, "standardizer is that of representation_")
             self._scaling = representation._scaling
         else:
             standardizer = made_standardizer(standardizer, n_columns)
@@ -309,7 +309,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
         if not given:
             self.t_grid_ = np.arange(self.n_times or 1)
         self._take_net(self._net(), state)
-        expect((attention is not None) == (self.head == "attention"), "attention_")
+        require((attention is not None) == (self.head == "attention"), "attention_")
         if attention is not None:
             shape = (len(self.classes_), len(self.t_grid_))
             check_numbers("attention_", attention, shape, np.float32)

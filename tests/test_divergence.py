@@ -58,7 +58,7 @@ class Mean(nn.Module):
         super().__init__()
         self.centre = nn.Parameter(torch.zeros(2))
 
-    def forward(self, x0, seen, generator):
+    def forward(self, x0, x, generator):
         noise = torch.randn(x0.shape, generator=generator)
         return {"distance": (self.centre - x0 - 0.1 * noise).square().mean()}
 

@@ -31,7 +31,7 @@ __all__ = [
     "drop_channels",
     "flip",
     "gaussian_noise",
-    "mixed",
+    "mixup",
     "rescale",
     "warp_time",
 ]
@@ -373,7 +373,7 @@ def corrupt_features(
     return torch.where(u < share, x.gather(0, donor), x)
 
 
-def mixed(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def mixup(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Mix every row with another one of the batch, in random shares.
 
     No view of one row, so not among `AUGMENTATIONS`.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from diffrep.core.closed_form import ViewedRows
 from diffrep.core.layers import Linear
-from diffrep.core.models import DiffusionModel, EncoderModel, expect_shape
+from diffrep.core.models import DiffusionModel, EncoderModel, require_shape
 from diffrep.core.objectives import contrastive_loss, squared_error
 from diffrep.core.score_networks import MLPDecoder
 from diffrep.core.spaces import DataSpace
@@ -60,10 +60,10 @@ class AutoencoderModel(EncoderModel):
         self.low.copy_(X.amin(alike, keepdim=True)[0].expand_as(self.low))
         self.high.copy_(X.amax(alike, keepdim=True)[0].expand_as(self.high))
 
-    def forward(self, x0, seen, generator):
+    def forward(self, x0, x, generator):
         """Losses of a batch; arguments as in :meth:`DiffusionModel.forward`."""
         t = self.times.ppf(stratified(len(x0), generator))
-        outputs = self.outputs(self.view(seen, generator), t)
+        outputs = self.outputs(self.view(x, generator), t)
         z, penalty = self.code.draw(outputs, generator, x0[0].numel())
         return {"reconstruction": self.reconstruction_error(x0, z).mean(), **penalty}
 
@@ -103,12 +103,11 @@ class ContrastiveModel(EncoderModel):
             Linear(self.n_components, width), nn.ReLU(), Linear(width, n_projected)
         )
 
-    def forward(self, x0, seen, generator):
+    def forward(self, x0, x, generator):
         """Losses of a batch; arguments as in :meth:`DiffusionModel.forward`."""
         t = self.times.ppf(stratified(len(x0), generator))
         first, second = (
-            self.projection(self.outputs(self.view(seen, generator), t))
-            for _ in range(2)
+            self.projection(self.outputs(self.view(x, generator), t)) for _ in range(2)
         )
         loss = contrastive_loss(first, second, self.temperature)
         return {"contrastive": loss.mean()}
@@ -144,9 +143,9 @@ class DenoiserModel(DiffusionModel):
         """The data: targets are points of views, which `forward` draws."""
         return DataSpace(self.data_shape)
 
-    def forward(self, x0, seen, generator):
-        """Losses of a batch of views of `seen`."""
-        x0 = self.space(self.view(seen, generator))
+    def forward(self, x0, x, generator):
+        """Losses of a batch of views of `x`."""
+        x0 = self.space(self.view(x, generator))
         t = self.times.ppf(stratified(len(x0), generator))
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
         z = self.null_code.expand(len(x0), -1)
@@ -163,4 +162,4 @@ class DenoiserModel(DiffusionModel):
     def check_shapes(self, x):
         t = torch.full((len(x),), 0.5, device=x.device)
         found = self.outputs(x, t)
-        expect_shape("score_network", self.score_network, found, 2, self.n_components)
+        require_shape("score_network", self.score_network, found, 2, self.n_components)

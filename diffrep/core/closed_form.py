@@ -142,7 +142,7 @@ class ViewedRows:
         return self._views()
 
     @property
-    def changes(self) -> Tensor:
+    def view_differences(self) -> Tensor:
         """Differences of two views of a row, divided by the square root of 2."""
         if not self.views:
             return self.X.new_zeros(1, *self.X.shape[1:])
@@ -211,9 +211,11 @@ class ViewedRows:
             n_sought = min(N_SOUGHT, len(X))
             _, _, principal = principal_components(X, n_sought, n_iter=2)
             X = X @ principal
-        changes = self.changes if principal is None else self.changes @ principal
+        differences = self.view_differences  # drawn only now, for they may be large
+        if principal is not None:
+            differences = differences @ principal
         total = X.T @ X / len(X)
-        within = changes.T @ changes / len(changes)
+        within = differences.T @ differences / len(differences)
         ridge = RIDGE * total.diagonal().mean()
         rounding = 1e-4 * within.diagonal().mean()  # keeps it positive definite
         within.diagonal().add_(ridge + rounding + FAINT)

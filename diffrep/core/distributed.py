@@ -56,7 +56,7 @@ class Peers:
         ):
             tensor.copy_(mean.view_as(tensor))
 
-    def follow_(self, tensors: Iterable[Tensor]) -> None:
+    def broadcast_(self, tensors: Iterable[Tensor]) -> None:
         """Put those of the first process into tensors."""
         if self.n > 1:
             for tensor in tensors:

@@ -1,7 +1,7 @@
 """Building blocks whose start is drawn from a generator of the caller's.
 
 The layers here leave their weights undrawn when they are constructed;
-:func:`draw_weights` then draws all of a network's from one generator, so that
+:func:`init_weights` then draws all of a network's from one generator, so that
 building a network neither reads nor moves torch's global generator.
 """
 
@@ -22,7 +22,7 @@ __all__ = [
     "ResidualBlock",
     "TimeEmbedding",
     "default_width",
-    "draw_weights",
+    "init_weights",
     "linear",
     "set_components",
 ]
@@ -49,7 +49,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` whose weights wait for :func:`draw_weights`."""
+    """``nn.Linear`` whose weights wait for :func:`init_weights`."""
 
     def reset_parameters(self):
         """Leave the weights undrawn."""
@@ -59,14 +59,14 @@ class Linear(nn.Linear):
 
 
 class Conv2d(nn.Conv2d):
-    """``nn.Conv2d`` whose weights wait for :func:`draw_weights`."""
+    """``nn.Conv2d`` whose weights wait for :func:`init_weights`."""
 
     def reset_parameters(self):
         """Leave the weights undrawn."""
 
 
 @torch.no_grad()
-def draw_weights(network: nn.Module, generator: torch.Generator) -> None:
+def init_weights(network: nn.Module, generator: torch.Generator) -> None:
     """Draw every own layer of `network` as torch does by default.
 
     Weights and biases are uniform within ``1 / sqrt(fan_in)``. Layers that are

@@ -116,7 +116,7 @@ class TrainingLoop(NeuralNet):
             Where states of the training are written to. If there are some, it
             goes on from the newest, and is over at once if it was.
         """
-        peers().follow_(self.module_.state_dict().values())
+        peers().broadcast_(self.module_.state_dict().values())
         saved = None if checkpoints is None else checkpoints.newest()
         if saved is not None:
             _check_state(saved)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from diffrep.core.augment import mixed
+from diffrep.core.augment import mixup
 from diffrep.core.closed_form import ViewedRows, in_blocks
 from diffrep.core.codes import PointCode
 from diffrep.core.kinds import kind_of
@@ -18,7 +18,7 @@ from diffrep.core.time_sampling import stratified
 __all__ = [
     "DiffusionModel",
     "EncoderModel",
-    "expect_shape",
+    "require_shape",
 ]
 
 
@@ -145,7 +145,7 @@ class EncoderModel(nn.Module):
         """Raise ValueError if a network gives another shape than it was asked for."""
         t = torch.full((len(x),), 0.5, device=x.device)
         outputs = self.outputs(x, t)
-        expect_shape("encoder", self.encoder, outputs, len(x), self.n_outputs)
+        require_shape("encoder", self.encoder, outputs, len(x), self.n_outputs)
 
 
 class DiffusionModel(EncoderModel):
@@ -203,7 +203,7 @@ class DiffusionModel(EncoderModel):
             self.decoder = MLPDecoder(self.n_components, self.space.shape)
 
     def forward(
-        self, x0: Tensor, seen: Tensor, generator: torch.Generator
+        self, x0: Tensor, x: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
         """Losses of a batch, means over its rows.
 
@@ -211,17 +211,17 @@ class DiffusionModel(EncoderModel):
         ----------
         x0 : Tensor of shape (n, *space.shape)
             Rows to denoise, as points of the space.
-        seen : Tensor of shape (n, ...)
+        x : Tensor of shape (n, ...)
             The rows, of which the encoder sees a view.
         generator : torch.Generator
             Source of times, noise, views and dropped codes.
         """
         t = self.times.ppf(stratified(len(x0), generator))
         eps = torch.randn(x0.shape, generator=generator, device=x0.device)
-        seen, weight = self.view(seen, generator), x0.new_ones(len(x0))
+        x, weight = self.view(x, generator), x0.new_ones(len(x0))
         if self.mixup:
-            seen, weight = mixed(seen, generator)
-        z, losses = self.code.draw(self.outputs(seen, t), generator, x0[0].numel())
+            x, weight = mixup(x, generator)
+        z, losses = self.code.draw(self.outputs(x, t), generator, x0[0].numel())
         if self.reconstruction_weight:
             error = weight * squared_error(self.decoder(z), x0)
             losses["reconstruction"] = self.reconstruction_weight * error.mean()
@@ -294,10 +294,10 @@ class DiffusionModel(EncoderModel):
         t = torch.full((len(x0),), 0.5, device=x0.device)
         z = x0.new_zeros(len(x0), self.n_components)
         F = self.score_network(x0, t, z)
-        expect_shape("score_network", self.score_network, F, *x0.shape)
+        require_shape("score_network", self.score_network, F, *x0.shape)
 
 
-def expect_shape(name: str, network: nn.Module, output: Tensor, *shape: int) -> None:
+def require_shape(name: str, network: nn.Module, output: Tensor, *shape: int) -> None:
     """Raise ValueError if the output of a network is not of this shape."""
     if tuple(output.shape) != shape:
         raise ValueError(

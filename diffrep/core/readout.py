@@ -166,7 +166,8 @@ class Readout(nn.Module):
         size = z.square().mean().clamp(min=1e-12)
         z = z / size.sqrt()
         total = z.T @ z / len(z)
-        within = codes.changes.T @ codes.changes / len(codes.changes) / size
+        differences = codes.view_differences
+        within = differences.T @ differences / len(differences) / size
         variance = (self.maps[-1].T @ total @ self.maps[-1]).diagonal().mean()
         for i in reversed(range(len(noisy))):
             told = _told_covariance(z, noisy[i])

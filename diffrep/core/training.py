@@ -18,7 +18,7 @@ from tqdm.auto import tqdm
 
 from diffrep.core.device import Stream, forked_rng, generator, seed_for
 from diffrep.core.distributed import peers
-from diffrep.core.layers import draw_weights
+from diffrep.core.layers import init_weights
 from diffrep.core.loop import TrainingLoop
 from diffrep.core.optimizers import AveragedAdamW, warmup_cosine
 from diffrep.core.rows import RowBatches, padded
@@ -64,7 +64,7 @@ class SeededNet(TrainingLoop):
     Parameters
     ----------
     module : callable
-        Gives a model with ``forward(x0, seen, generator)``.
+        Gives a model with ``forward(x0, x, generator)``.
     seed : int
         All random numbers of the training follow from it.
     optimizer : class
@@ -147,7 +147,7 @@ class SeededNet(TrainingLoop):
         draws = generator(self.seed, Stream.START)
         with self.forked(draws):
             super().initialize_module()
-        draw_weights(self.undrawn(), draws)
+        init_weights(self.undrawn(), draws)
         return self
 
     def undrawn(self):

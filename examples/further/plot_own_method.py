@@ -36,8 +36,8 @@ class BarlowModel(EncoderModel):
         super().__init__(**shared)
         self.redundancy = redundancy
 
-    def forward(self, x0, seen, generator):
-        views = [self.view(seen, generator) for _ in range(2)]
+    def forward(self, x0, x, generator):
+        views = [self.view(x, generator) for _ in range(2)]
         first, second = (standardized(self.encoder(view)) for view in views)
         C = first.T @ second / len(x0)
         own = (1 - C.diagonal()).square().sum()

@@ -19,7 +19,7 @@ from diffrep.core.augment import (
     drop_channels,
     flip,
     gaussian_noise,
-    mixed,
+    mixup,
     rescale,
     warp_time,
 )
@@ -479,7 +479,7 @@ def test_views_are_of_the_type_of_the_data(name):
 
 def test_mixtures_are_of_two_rows_and_weigh_one_on_average():
     x = torch.eye(400)
-    found, weight = mixed(x, torch.Generator().manual_seed(0))
+    found, weight = mixup(x, torch.Generator().manual_seed(0))
     a = weight / 2
     torch.testing.assert_close(found.sum(1), torch.ones(400))
     own = found.diagonal()

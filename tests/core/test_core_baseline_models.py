@@ -15,7 +15,7 @@ from diffrep.core.baseline_models import (
 from diffrep.core.closed_form import ViewedRows
 from diffrep.core.codes import GaussianCode
 from diffrep.core.encoders import Encoder, MLPBackbone
-from diffrep.core.layers import draw_weights
+from diffrep.core.layers import init_weights
 from diffrep.core.objectives import contrastive_loss
 from diffrep.core.sde import VE
 from diffrep.core.time_sampling import Uniform
@@ -39,7 +39,7 @@ def make(model, shape=(6,), time_conditioned=False, augment=None, **own):
         augment=augment,
         **own,
     )
-    draw_weights(built, rng())
+    init_weights(built, rng())
     return built
 
 
@@ -119,7 +119,7 @@ def test_the_row_is_reconstructed_from_a_view():
     reconstruction = model.decoder(model.encoder(x))
     expected = (reconstruction - x).square().mean()
     torch.testing.assert_close(model(x, x, rng())["reconstruction"], expected)
-    model.augment = lambda seen, generator: 0 * seen
+    model.augment = lambda x, generator: 0 * x
     reconstruction = model.decoder(model.encoder(0 * x))
     expected = (reconstruction - x).square().mean()
     torch.testing.assert_close(model(x, x, rng())["reconstruction"], expected)

@@ -113,7 +113,7 @@ def test_rows_are_freed_as_soon_as_a_bank_is_fitted():
         assert gone() is None
     finally:
         gc.enable()
-    assert features.changes.shape == (50, features.X.shape[1])
+    assert features.view_differences.shape == (50, features.X.shape[1])
 
 
 def test_stable_components_solve_the_generalised_eigenproblem():
@@ -285,13 +285,13 @@ def test_views_are_drawn_once_and_when_needed():
     rows = ViewedRows.drawn(correlated(50, 6), augment, rng())
     doubled = rows.through(lambda x: 2 * x)
     assert not drawn
-    torch.testing.assert_close(doubled.changes, 2 * rows.changes)
+    torch.testing.assert_close(doubled.view_differences, 2 * rows.view_differences)
     first, second = rows.views
-    torch.testing.assert_close(rows.changes, (first - second) / 2**0.5)
+    torch.testing.assert_close(rows.view_differences, (first - second) / 2**0.5)
     assert drawn == [50, 50]
     plain = ViewedRows.drawn(rows.X, None, rng())
     assert plain.views == []
-    assert not plain.changes.any()
+    assert not plain.view_differences.any()
 
 
 def test_a_bank_is_fitted_once():

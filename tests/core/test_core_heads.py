@@ -7,7 +7,7 @@ from torch import nn
 
 from diffrep.core.device import Stream, forked_rng, generator
 from diffrep.core.heads import HEADS, AttentionHead
-from diffrep.core.layers import draw_weights
+from diffrep.core.layers import init_weights
 
 N, T, C, K = 7, 5, 6, 3
 
@@ -15,7 +15,7 @@ N, T, C, K = 7, 5, 6, 3
 def head(name, **options):
     with forked_rng(0):
         built = HEADS[name](T, C, K, **options)
-    draw_weights(built, generator(0, Stream.START))
+    init_weights(built, generator(0, Stream.START))
     return built
 
 

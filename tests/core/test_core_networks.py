@@ -17,7 +17,7 @@ from diffrep.core.encoders import (
 from diffrep.core.layers import (
     Conv2d,
     Linear,
-    draw_weights,
+    init_weights,
     linear,
 )
 from diffrep.core.models import DiffusionModel
@@ -60,7 +60,7 @@ def make(
         code_dropout=code_dropout,
         code=code,
     )
-    draw_weights(built, rng())
+    init_weights(built, rng())
     return built
 
 
@@ -152,7 +152,7 @@ def test_start_is_drawn_from_the_generator_alone():
     state = torch.get_rng_state()
     one, same = make(), make()
     other = make()
-    draw_weights(other, rng(1))
+    init_weights(other, rng(1))
     assert torch.equal(torch.get_rng_state(), state)
     pairs = zip(one.parameters(), same.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
@@ -166,7 +166,7 @@ def test_start_is_drawn_from_the_generator_alone():
     ("layer", "fan_in"), [(Linear(50, 400), 50), (Conv2d(6, 400, 3), 54)]
 )
 def test_start_is_uniform_within_the_fan_in(layer, fan_in):
-    draw_weights(layer, rng())
+    init_weights(layer, rng())
     for drawn in (layer.weight, layer.bias):
         scaled = drawn.detach() * fan_in**0.5
         assert 0.97 < scaled.abs().max() <= 1
@@ -177,7 +177,7 @@ def test_only_the_encoder_sees_the_view():
     model = make()
     x = torch.randn(16, *IMAGE, generator=rng(1))
     plain, blind = model(x, x, rng(2)), model(x, 0 * x, rng(2))
-    model.augment = lambda seen, generator: 0 * seen
+    model.augment = lambda x, generator: 0 * x
     assert model(x, x, rng(2)) == blind != plain
 
 
@@ -201,7 +201,7 @@ def test_kl_is_per_coordinate_of_the_space_as_the_error_is():
     model = make(GaussianCode(0.01), shape=(300,), time_conditioned=False)
     model.space = PrincipalSpace((300,))
     model.score_network = MLPScoreNetwork(model.space.shape, 5)
-    draw_weights(model, rng())
+    init_weights(model, rng())
     x = torch.randn(8, 300, generator=rng(1))
     mean, log_variance = model.encoder(x).chunk(2, dim=1)
     posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
@@ -216,7 +216,7 @@ def test_every_component_learns_from_the_first_step(n_features):
     # also those that start at zero, for which the features do not suffice
     X = torch.randn(50, n_features, generator=rng())
     encoder = Encoder(MLPBackbone, SPAN, (n_features,), 5, time_conditioned=False)
-    draw_weights(encoder, rng())
+    init_weights(encoder, rng())
     encoder.initialize(ViewedRows.drawn(X, None, rng()))
     target = torch.randn(50, 5, generator=rng(1))
     (encoder(X) - target).square().sum().backward()

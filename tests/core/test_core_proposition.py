@@ -12,7 +12,7 @@ from torch import nn
 
 from diffrep.core.baseline_models import AutoencoderModel, MLPDecoder
 from diffrep.core.encoders import Encoder, MLPBackbone
-from diffrep.core.layers import draw_weights
+from diffrep.core.layers import init_weights
 from diffrep.core.models import DiffusionModel
 from diffrep.core.preconditioning import EDM, Plain
 from diffrep.core.sde import VE, VP
@@ -65,7 +65,7 @@ def diffusion_model(sde, preconditioning, score_network, t=1.0):
         sde=sde,
         preconditioning=preconditioning,
     ).double()
-    draw_weights(model, rng())
+    init_weights(model, rng())
     return model
 
 

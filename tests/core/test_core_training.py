@@ -10,7 +10,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from diffrep.core.device import Stream, generator
-from diffrep.core.layers import Linear, draw_weights
+from diffrep.core.layers import Linear, init_weights
 from diffrep.core.loop import Progress
 from diffrep.core.optimizers import AveragedAdamW, AveragedSGD, warmup_cosine
 from diffrep.core.rows import Rows
@@ -95,7 +95,7 @@ class Mean(nn.Module):
         self.calls = 0
         self.block_sizes = set()
 
-    def forward(self, x0, seen, generator):
+    def forward(self, x0, x, generator):
         self.calls += 1
         if self.calls == self.fails_at:
             raise KeyboardInterrupt
@@ -231,7 +231,7 @@ class Drawn(Mean):
 
 def test_start_is_drawn_from_the_seed():
     expected = Linear(40, 2)
-    draw_weights(expected, generator(3, Stream.START))
+    init_weights(expected, generator(3, Stream.START))
     assert torch.equal(untrained(Layered).module_.layer.weight, expected.weight)
 
 
