@@ -1,9 +1,11 @@
 """Whether what is promised holds when things go wrong, by many trials.
 
-    python benchmarks/reliability.py [--kills 200] [--files 100000] [--inputs 4000]
+    python -m benchmarks.reliability [--kills 200] [--interrupts 300] [--files 100000]
+                                     [--inputs 4000]
 
-Prints a table of what was tried, how often, and how often it failed; the exit status
-is 1 if anything did. ``TMPDIR=/dev/shm`` spares the disk.
+Prints a table of what was tried, how often, and how often it failed; the trials are
+those of tests/fuzz. The exit status is 1 if anything failed. ``TMPDIR=/dev/shm`` spares
+the disk.
 """
 
 import argparse
@@ -11,13 +13,18 @@ import sys
 import warnings
 
 import torch
-from reliability_files import files
-from reliability_inputs import inputs
-from reliability_kills import kills
 
 from diffrep.exceptions import DivergenceWarning
+from tests.fuzz.files import files
+from tests.fuzz.inputs import inputs
+from tests.fuzz.stops import interrupts, kills
 
-SECTIONS = {"kills": (kills, 200), "files": (files, 100_000), "inputs": (inputs, 4000)}
+SECTIONS = {
+    "kills": (kills, 200),
+    "interrupts": (interrupts, 300),
+    "files": (files, 100_000),
+    "inputs": (inputs, 4000),
+}
 
 
 def main():

@@ -39,6 +39,7 @@ __all__ = [
     "HasMethods",
     "Interval",
     "StrOptions",
+    "all_or_nothing",
     "check_callbacks",
     "check_codes",
     "check_data_shape",
@@ -54,7 +55,6 @@ __all__ = [
     "is_empty",
     "labels_of_one_type",
     "refused_plainly",
-    "restored_on_error",
     "validate_params",
 ]
 
@@ -93,18 +93,20 @@ REMEDIES = {
 }
 
 
-def restored_on_error(method):
-    """Decorate a method of an estimator that leaves it as it was if it fails."""
+def all_or_nothing(method):
+    """Decorate a method of an estimator that changes it: at its end, or not at all.
+
+    It is run on a copy, whose attributes the estimator then takes in one step: neither
+    an error nor a second Ctrl-C leaves it in between.
+    """
 
     @functools.wraps(method)
     def wrapper(self, *args, **kwargs):
-        before = dict(vars(self))
-        try:
-            return method(self, *args, **kwargs)
-        except BaseException:
-            vars(self).clear()
-            vars(self).update(before)
-            raise
+        copied = object.__new__(type(self))
+        copied.__dict__.update(self.__dict__)
+        method(copied, *args, **kwargs)
+        self.__dict__ = copied.__dict__
+        return self
 
     return wrapper
 

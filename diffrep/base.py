@@ -49,6 +49,7 @@ from diffrep._parts import (
 from diffrep._validation import (
     Interval,
     StrOptions,
+    all_or_nothing,
     check_callbacks,
     check_data_shape,
     check_feature_names_in,
@@ -59,7 +60,6 @@ from diffrep._validation import (
     fit_context,
     fit_standardizer,
     is_empty,
-    restored_on_error,
 )
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.closed_form import ViewedRows
@@ -163,7 +163,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
     @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
-    @restored_on_error
+    @all_or_nothing
     def fit(self, X, y=None):
         """Fit what is fitted in closed form; nothing is trained.
 
@@ -569,7 +569,7 @@ class TrainedRepresentation(BaseRepresentation):
 
     @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
-    @restored_on_error
+    @all_or_nothing
     def fit(self, X, y=None):
         """Learn the representation from rows.
 
@@ -613,7 +613,7 @@ class TrainedRepresentation(BaseRepresentation):
 
     @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
-    @restored_on_error
+    @all_or_nothing
     def partial_fit(self, X, y=None):
         """Train one epoch on some rows, at a constant learning rate.
 
@@ -716,7 +716,7 @@ class TrainedRepresentation(BaseRepresentation):
             self.net_.partial_fit((rows, valid), checkpoints=checkpoints)
         self._finish(X)
 
-    @restored_on_error
+    @all_or_nothing
     def _train_one_epoch(self, X):
         """Build what is not built yet; train on, at a constant learning rate."""
         if hasattr(self, "net_"):

@@ -30,11 +30,11 @@ from diffrep._parts import (
 from diffrep._validation import (
     Interval,
     StrOptions,
+    all_or_nothing,
     check_codes,
     check_rows,
     check_times,
     draw_seed,
-    restored_on_error,
     validate_params,
 )
 from diffrep.base import TrainedRepresentation, check_is_trained
@@ -441,7 +441,7 @@ class BaseDiffusion(TrainedRepresentation):
         },
         prefer_skip_nested_validation=True,
     )
-    @restored_on_error
+    @all_or_nothing
     def fit_decoder(self, X, y=None, *, time_sampling="log_normal", max_epochs="auto"):
         """Train the score network on, for codes that stay as they are.
 

@@ -28,13 +28,13 @@ from diffrep._validation import (
     HasMethods,
     Interval,
     StrOptions,
+    all_or_nothing,
     check_partial_labels,
     check_rows,
     draw_seed,
     fit_context,
     labels_of_one_type,
     refused_plainly,
-    restored_on_error,
 )
 from diffrep.baselines import RandomEncoderRepresentation
 from diffrep.core.classifiers import (
@@ -195,7 +195,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
     @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
-    @restored_on_error
+    @all_or_nothing
     def fit(self, X, y):
         """Learn from labelled rows and rows without a label.
 

@@ -23,11 +23,11 @@ from diffrep._validation import (
     HasMethods,
     Interval,
     StrOptions,
+    all_or_nothing,
     check_rows,
     draw_seed,
     fit_context,
     fit_standardizer,
-    restored_on_error,
 )
 from diffrep.core.classifiers import (
     ClassifierModel,
@@ -131,7 +131,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
 
     @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
-    @restored_on_error
+    @all_or_nothing
     def fit(self, X, y):
         """Learn to tell classes from curves.
 

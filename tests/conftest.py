@@ -29,6 +29,12 @@ def pytest_addoption(parser):
         help="device on which estimators train: cpu, cuda, cuda:1, mps, auto",
     )
     parser.addoption(
+        "--trials",
+        type=int,
+        default=0,
+        help="trials of each kind for tests/fuzz/test_long.py",
+    )
+    parser.addoption(
         "--site",
         help="folder of the built documentation, which tests/test_site.py looks at",
     )

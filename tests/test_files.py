@@ -21,13 +21,6 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 import diffrep
-from benchmarks.reliability_files import (
-    changed_bytes,
-    changed_parts,
-    outcome,
-    parsed,
-    rebuilt,
-)
 from diffrep import (
     SDE,
     DiffusionRepresentation,
@@ -47,6 +40,13 @@ from diffrep.core.standardizer import Standardizer
 from diffrep.exceptions import ModelFileError
 from diffrep.semi_supervised import LaplaceNetClassifier
 from diffrep.trajectory import TrajectoryClassifier
+from tests.fuzz.files import (
+    changed_bytes,
+    changed_parts,
+    outcome,
+    parsed,
+    rebuilt,
+)
 
 QUICK = {"max_epochs": 1, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(40, 6))

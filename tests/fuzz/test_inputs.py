@@ -1,4 +1,4 @@
-"""Inputs of every kind, a few of each; `benchmarks/reliability.py` tries thousands."""
+"""Inputs of every kind, a few of each; `--trials` thousands."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.reliability_inputs import (
+from diffrep import DiffusionRepresentation
+from diffrep.exceptions import DivergenceError
+from tests.fuzz.inputs import (
     ARGUMENTS,
     ESTIMATORS,
     FITS,
@@ -21,8 +23,6 @@ from benchmarks.reliability_inputs import (
     try_parameter,
     try_rows,
 )
-from diffrep import DiffusionRepresentation
-from diffrep.exceptions import DivergenceError
 
 X = np.random.default_rng(0).normal(size=(20, 4))
 

@@ -1,9 +1,10 @@
-"""Fits with checkpoints that are killed at random times, and go on.
+"""Fits with checkpoints that are stopped at random times, and go on.
 
-They run in processes that are forked from a warm one and killed by SIGKILL after a
-random time, again and again until one ends. A trial fails if the weights, the
-optimizer, the losses or the codes differ in one bit from those of a fit that nobody
-interrupted. Linux and macOS.
+By SIGKILL, in processes that are forked from a warm one, again and again until one
+ends; or by Ctrl-C, every other time by a second one within some milliseconds. A trial
+fails if the weights, the optimizer, the losses or the codes differ in one bit from
+those of a fit that nobody interrupted, or if an interrupt changes an estimator that was
+fitted before. Linux and macOS.
 """
 
 import os
@@ -93,5 +94,62 @@ def kills(n):
                 n_fits += 1
                 n_wrong += not found.exists() or found.read_text() != expected
         rows.append((f"{name}: {n_fits} fits, SIGKILLs", n_killed, n_wrong))
+        print(*rows[-1], sep=", ", flush=True)
+    return rows
+
+
+def interrupted(rep, X, seconds, again):
+    """Fit, with Ctrl-C after so many seconds, and another one after `again` more.
+
+    Returns whether there was one.
+    """
+
+    def second(*arguments):
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    def first(*arguments):
+        signal.signal(signal.SIGALRM, second)
+        signal.setitimer(signal.ITIMER_REAL, again)  # 0 is never
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, first)
+    try:
+        try:
+            signal.setitimer(signal.ITIMER_REAL, seconds)
+            rep.fit(X)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        return True
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    return False
+
+
+def interrupts(n):
+    """Rows of the table for at least `n` interrupts in all."""
+    X = np.random.default_rng(0).normal(size=(400, 8))
+    rng, rows = np.random.default_rng(int(time.time())), []
+    for name, rep in FITS.items():
+        start = time.monotonic()
+        expected = bits(clone(rep).fit(X), X)
+        longest = time.monotonic() - start
+        n_interrupts, n_fits, n_wrong = 0, 0, 0
+        while n_interrupts < n / len(FITS):
+            with tempfile.TemporaryDirectory() as folder:
+                trial = clone(rep).set_params(max_epochs=1).fit(X[:100])
+                before = bits(trial, X)
+                trial.set_params(
+                    checkpoint=Path(folder) / "checkpoints",
+                    max_epochs=rep.max_epochs,
+                )
+                again = rng.uniform(0, 0.02) * (n_fits % 2)
+                while interrupted(trial, X, rng.uniform(0.01, longest), again):
+                    n_interrupts += 1
+                    n_wrong += bits(trial, X) != before
+                n_fits += 1
+                n_wrong += bits(trial, X) != expected
+        rows.append((f"{name}: {n_fits} fits, Ctrl-C", n_interrupts, n_wrong))
         print(*rows[-1], sep=", ", flush=True)
     return rows

@@ -2,14 +2,17 @@
 
 Half of them are changed byte by byte, half in what they say, and put together again
 without a contradiction. Each is either refused, by a `ModelFileError`, or gives an
-estimator that works. Anything else is a failure, and is kept in a folder.
+estimator that works, in a second and with no more memory than is promised. Anything
+else is a failure, and is kept in a folder.
 """
 
 import copy
 import json
 import struct
 import tempfile
+import time
 from collections import Counter
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,9 @@ from diffrep.trajectory import TrajectoryClassifier
 N_FEATURES = 4
 X = np.random.default_rng(0).normal(size=(30, N_FEATURES))
 LABELS = np.array(["one", "two", "three"])[np.arange(30) % 3]
+
+#: Files while whose loading the memory is watched.
+N_WATCHED = 500
 
 #: Values that take the place of others in the JSON of a file.
 HOSTILE = [
@@ -189,6 +195,31 @@ def outcome(data, path):
     return "works"
 
 
+@contextmanager
+def within_budget(n_bytes, watches_memory):
+    """Raise if loading a file of so many bytes takes too long, or too much memory.
+
+    The peak of the memory is known on Linux only, and takes a while to reset.
+    """
+    clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
+    watches_memory = watches_memory and clear.exists()
+
+    def peak():
+        (line,) = (s for s in status.read_text().splitlines() if s.startswith("VmHWM"))
+        return 1024 * int(line.split()[1])
+
+    if watches_memory:
+        clear.write_text("5")
+        before = peak()
+    start = time.monotonic()
+    yield
+    seconds = time.monotonic() - start
+    if seconds > 1 + n_bytes / 2**20:
+        raise TimeoutError(f"{seconds:.1f} seconds for {n_bytes} bytes")
+    if watches_memory and peak() - before > 2**26 + 8 * n_bytes:
+        raise MemoryError(f"{peak() - before} bytes for {n_bytes}")
+
+
 def files(n, seed=0):
     """Rows of the table for `n` changed files: what, tried, failed."""
     kept = Path(tempfile.mkdtemp(prefix="diffrep-files-"))
@@ -206,7 +237,8 @@ def files(n, seed=0):
         else:
             data = changed_bytes(originals[which], rng)
         try:
-            counts[outcome(data, kept / "model")] += 1
+            with within_budget(len(data), watches_memory=i < N_WATCHED):
+                counts[outcome(data, kept / "model")] += 1
         except Exception as error:  # any other than the one that is promised
             n_failed += 1
             (kept / f"failed-{i}").write_bytes(data)

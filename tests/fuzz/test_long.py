@@ -1,0 +1,31 @@
+"""Trials by the thousand: ``pytest tests/fuzz --trials 4000``, in minutes or hours."""
+
+import pytest
+import torch
+
+from tests.fuzz.files import files
+from tests.fuzz.inputs import inputs
+from tests.fuzz.stops import interrupts, kills
+
+
+@pytest.fixture(autouse=True)
+def global_generators_untouched():
+    """Instead of the suite's: trials are of callers who use them."""
+
+
+@pytest.fixture
+def n_trials(request):
+    n = request.config.getoption("--trials")
+    if n == 0:
+        pytest.skip("--trials says how many")
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield n
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
+@pytest.mark.parametrize("trials", [files, inputs, interrupts, kills])
+def test_no_trial_fails(trials, n_trials, monkeypatch):
+    monkeypatch.setattr("diffrep.core.checkpoint.PERIOD", 5.0)  # kills changes it
+    assert all(n_failed == 0 for _, _, n_failed in trials(n_trials))
