@@ -387,6 +387,5 @@ class DenoiserFeatures(TrainedRepresentation):
             "layer": self.layer,
             "space": space_class("noise_space", "auto", "mlp", data_shape),
             "score_network": partial(MLPScoreNetwork, width=self.n_components),
-            "sde": noise_process(self.sde),
             "preconditioning": EDM,
         }

@@ -638,7 +638,6 @@ class BaseDiffusion(TrainedRepresentation):
             "score_network": score_network_factory(
                 self.score_network, space, data_shape
             ),
-            "sde": noise_process(self.sde),
             "preconditioning": PRECONDITIONINGS[self.preconditioning],
             "code_dropout": self.code_dropout,
             "mixup": self.mixup,
@@ -908,10 +907,7 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
             )
         arguments = self._diffusion_arguments(data_shape)
         limit = collapse_limit(
-            arguments["sde"],
-            arguments["preconditioning"],
-            self._times(),
-            time_conditioned=self._is_time_conditioned(),
+            arguments["preconditioning"], self._times(), self._is_time_conditioned()
         )
         return DiffusionModel, {
             **arguments,

@@ -168,8 +168,8 @@ class DiffusionModel(EncoderModel):
     ----------
     score_network : callable
         ``score_network(shape, n_components)``, for points of this shape.
-    sde, preconditioning
-        See the modules of these names.
+    preconditioning : type
+        `EDM` or `Plain`, of `diffrep.core.preconditioning`.
     code_dropout : float
         Share of rows denoised without their code.
     mixup : bool
@@ -184,7 +184,6 @@ class DiffusionModel(EncoderModel):
         self,
         *,
         score_network,
-        sde,
         preconditioning,
         code_dropout=0.0,
         mixup=False,
@@ -194,7 +193,6 @@ class DiffusionModel(EncoderModel):
         super().__init__(**shared)
         self.score_network = score_network(self.space.shape, self.n_components)
         self.null_code = nn.Parameter(torch.zeros(self.n_components))
-        self.sde = sde
         self.preconditioning = preconditioning
         self.code_dropout = code_dropout
         self.mixup = mixup
@@ -282,6 +280,11 @@ class DiffusionModel(EncoderModel):
         """Time of a noise-to-signal ratio, kept within [t_min, 1]; shape ``(1,)``."""
         t = self.sde.time_at(torch.tensor([nu], device=device))
         return t.clamp(self.sde.t_min, 1)
+
+    @property
+    def sde(self):
+        """Noise process, that of the training times."""
+        return self.times.sde
 
     def alpha_sigma(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """Return alpha(t) and sigma(t), shaped to broadcast over rows of `like`."""

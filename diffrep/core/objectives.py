@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from diffrep.core.sde import SDE
 from diffrep.core.time_sampling import TimeSampling
 
 __all__ = [
@@ -68,7 +67,7 @@ def contrastive_loss(first: Tensor, second: Tensor, temperature: float) -> Tenso
 
 
 def collapse_limit(
-    sde: SDE, preconditioning, times: TimeSampling, time_conditioned: bool
+    preconditioning, times: TimeSampling, time_conditioned: bool
 ) -> float:
     """Weight of the KL from which no code pays its price.
 
@@ -80,12 +79,10 @@ def collapse_limit(
 
     Parameters
     ----------
-    sde : SDE
-        Noise process.
     preconditioning : type
         `EDM` or `Plain`, of `diffrep.core.preconditioning`.
     times : TimeSampling
-        Density of the training times.
+        Density of the training times of a noise process.
     time_conditioned : bool
         Whether the code changes with t.
 
@@ -100,6 +97,6 @@ def collapse_limit(
     Information and Minimum Mean-Square Error in Gaussian Channels", 2005.
     """
     u = (torch.arange(20_000, dtype=torch.float64) + 0.5) / 20_000
-    gamma = sde.noise_to_signal(times.ppf(u)) ** -2
+    gamma = times.sde.noise_to_signal(times.ppf(u)) ** -2
     reward = times.mean_weight * preconditioning.reward(gamma)
     return float(reward.max() if time_conditioned else reward.mean())

@@ -53,7 +53,6 @@ def make(
         space=DataSpace,
         score_network=score_network,
         time_conditioned=time_conditioned,
-        sde=sde,
         preconditioning=EDM,
         times=Uniform(sde),
         augment=None,

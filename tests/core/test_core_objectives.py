@@ -59,7 +59,6 @@ def model_and_draws(sde, scheme, density, u, shift=0.0, tilt=0.0):
         space=DataSpace,
         score_network=lambda *_: oracle,
         time_conditioned=False,
-        sde=sde,
         preconditioning=scheme,
         times=density(sde),
         augment=None,
@@ -128,11 +127,9 @@ def test_collapse_limit(sde, scheme, density, static, conditioned):
     times = density(sde)
     if scheme is Plain:  # the same loss, of another network
         likewise = weighted(times, "eps", "edm")
-        assert collapse_limit(sde, EDM, likewise, False) == pytest.approx(
-            static, rel=2e-3
-        )
-    assert collapse_limit(sde, scheme, times, False) == pytest.approx(static, rel=2e-3)
-    limit = collapse_limit(sde, scheme, times, True)
+        assert collapse_limit(EDM, likewise, False) == pytest.approx(static, rel=2e-3)
+    assert collapse_limit(scheme, times, False) == pytest.approx(static, rel=2e-3)
+    limit = collapse_limit(scheme, times, True)
     assert limit == pytest.approx(conditioned, rel=2e-3)
 
 

@@ -62,7 +62,6 @@ def diffusion_model(sde, preconditioning, score_network, t=1.0):
         augment=None,
         space=DataSpace,
         score_network=score_network,
-        sde=sde,
         preconditioning=preconditioning,
     ).double()
     init_weights(model, rng())

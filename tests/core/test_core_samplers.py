@@ -18,6 +18,7 @@ from diffrep.core.samplers import (
     reverse_sde_step,
 )
 from diffrep.core.sde import VE, VP, SubVP
+from diffrep.core.time_sampling import Uniform
 
 VARIANCES = torch.tensor([4.0, 1.0, 0.25, 0.01])
 MEAN = torch.tensor([1.0, 0.0, -1.0, 0.0])
@@ -159,14 +160,13 @@ def model_of(sde, preconditioning, variance=2.0):
     return DiffusionModel(
         space=lambda data_shape: NoSpace(),
         score_network=lambda *shapes: Oracle(sde, preconditioning, variance),
-        sde=sde,
         preconditioning=preconditioning,
         code_dropout=0.5,
         data_shape=(2,),
         n_components=1,
         encoder=lambda *arguments: torch.nn.Identity(),
         time_conditioned=False,
-        times=None,
+        times=Uniform(sde),
         augment=None,
     )
 
