@@ -4,6 +4,7 @@ import ast
 import platform
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
@@ -137,3 +138,16 @@ def test_the_version_to_cite_is_this_one():
 
 def test_every_public_name_exists():
     assert all(hasattr(diffrep, name) for name in diffrep.__all__)
+
+
+def test_the_conda_recipe_has_the_requirements_of_the_wheel():
+    root = PACKAGE.parent
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    recipe = (root / "packaging/conda/meta.yaml").read_text()
+    wanted = [f"python{project['requires-python']}", *project["dependencies"]]
+    lines = [
+        "    - " + entry.replace("torch", "pytorch").replace(">=", " >=")
+        for entry in wanted
+    ]
+    assert "\n".join(["  run:", *lines]) in recipe
+    assert f'version: "{diffrep.__version__}"' in recipe

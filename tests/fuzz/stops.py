@@ -50,6 +50,15 @@ def bits(rep, X):
     )
 
 
+def uninterrupted(rep, X):
+    """Digest of a fit that nobody stops, and the seconds that it takes."""
+    expected = bits(clone(rep).fit(X), X)
+    start = time.monotonic()  # of a second one: the first warms up
+    if bits(clone(rep).fit(X), X) != expected:
+        raise ValueError("two fits of one seed differ")
+    return expected, time.monotonic() - start
+
+
 def killed(rep, X, found, seconds):
     """Fit in a forked process; kill it after so many seconds, unless it is done.
 
@@ -79,9 +88,7 @@ def kills(n):
     X = np.random.default_rng(0).normal(size=(400, 8))
     rng, rows = np.random.default_rng(int(time.time())), []
     for name, rep in FITS.items():
-        start = time.monotonic()
-        expected = bits(clone(rep).fit(X), X)
-        longest = time.monotonic() - start
+        expected, longest = uninterrupted(rep, X)
         n_killed, n_fits, n_wrong = 0, 0, 0
         while n_killed < n / len(FITS):
             # Always writing, or mostly training.
@@ -132,9 +139,7 @@ def interrupts(n):
     X = np.random.default_rng(0).normal(size=(400, 8))
     rng, rows = np.random.default_rng(int(time.time())), []
     for name, rep in FITS.items():
-        start = time.monotonic()
-        expected = bits(clone(rep).fit(X), X)
-        longest = time.monotonic() - start
+        expected, longest = uninterrupted(rep, X)
         n_interrupts, n_fits, n_wrong = 0, 0, 0
         while n_interrupts < n / len(FITS):
             with tempfile.TemporaryDirectory() as folder:
