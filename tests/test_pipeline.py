@@ -201,6 +201,37 @@ def test_a_frozen_representation_has_one_hash_in_all_sessions(table, tmp_path):
     assert joblib.hash(one) != joblib.hash(other)
 
 
+class Holding(torch.nn.Module):
+    """An encoder with tensors of every kind, one of them by two names."""
+
+    def __init__(self, data_shape, n_outputs, time_conditioned):
+        super().__init__()
+        self.map = torch.nn.Linear(data_shape[0], n_outputs)
+        self.tied = self.map.weight
+        self.register_buffer("sparse", torch.eye(3).to_sparse())
+        self.register_buffer("brief", torch.ones(3, dtype=torch.bfloat16))
+        self.register_buffer("imaginary", torch.ones((), dtype=torch.complex64))
+        self.register_buffer("passing", torch.arange(3.0), persistent=False)
+
+    def forward(self, x):
+        return self.map(x)
+
+
+def test_tensors_of_any_kind_are_pickled_and_copied(table):
+    rep = DiffusionRepresentation(**QUICK, encoder=Holding).fit(table[0])
+    codes = rep.transform(table[0])
+    for other in (copy.deepcopy(rep), pickle.loads(pickle.dumps(rep))):
+        own, copied = (r.net_.module_.encoder for r in (rep, other))
+        assert copied.tied is copied.map.weight is not own.map.weight
+        for name, buffer in own.named_buffers():
+            found = copied.get_buffer(name)
+            assert (found.dtype, found.layout) == (buffer.dtype, buffer.layout)
+            assert torch.equal(found.to_dense(), buffer.to_dense())
+        np.testing.assert_array_equal(other.transform(table[0]), codes)
+        other.partial_fit(table[0])
+    np.testing.assert_array_equal(rep.transform(table[0]), codes)
+
+
 def test_state_that_names_cuda_loads_without_it(table):
     X, _ = table
     rep = DiffusionRepresentation(**QUICK).fit(X)

@@ -115,7 +115,8 @@ class SeededNet(TrainingLoop):
         tensors = [*module.parameters(), *module.buffers()]
         for known in moments["state"].values():
             tensors += [value for value in known.values() if isinstance(value, Tensor)]
-        stored = {id(tensor): _StoredTensor(tensor) for tensor in tensors}
+        dense = [t for t in tensors if t.layout == torch.strided and not t.is_quantized]
+        stored = {id(tensor): _StoredTensor(tensor) for tensor in dense}
         parts = copy.deepcopy((module, moments), dict(stored))
         return {**state, "torch": (list(stored.values()), *parts)}
 
