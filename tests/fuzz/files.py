@@ -177,12 +177,25 @@ def change_tensors(tensors, rng):
 
 
 def outcome(data, path):
-    """Load a file and use what comes of it: "refused" or "works"."""
+    """Load a file and use what comes of it: "refused" or "works".
+
+    Weights may be finite and make codes that are not, which `transform` refuses.
+    """
     path.write_bytes(data)
     try:
         estimator = diffrep.load(path, device="cpu")
     except ModelFileError:
         return "refused"
+    try:
+        return use(estimator)
+    except ValueError as error:
+        if "infinite values or NaN" in str(error):
+            return "refused"
+        raise
+
+
+def use(estimator):
+    """Clone an estimator and let it read rows; raise if what comes is ill-shaped."""
     rows = np.resize(X, (5, estimator.n_features_in_))
     clone(estimator)
     if isinstance(estimator, TrajectoryClassifier):
