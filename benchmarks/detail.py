@@ -13,12 +13,13 @@ as they are measured; what is there is not run again.
 
 import argparse
 import time
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
+from harness import run
 from sklearn.metrics import silhouette_score
 from sklearn.model_selection import cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
@@ -39,7 +40,7 @@ TIMES = ["uniform", "high_noise", "log_normal", 0.5, 0.6, 0.7, 0.8]
 
 
 def measure(name, weighting, times, seed, data, n_steps, lr, sigma_max):
-    """Measures of one fit."""
+    """Measures of one fit, at times of this name or at one time."""
     make, options = ESTIMATORS[name]
     X, y = data.X_train, data.y_train
     rep = make(
@@ -53,7 +54,7 @@ def measure(name, weighting, times, seed, data, n_steps, lr, sigma_max):
         | {
             "time_conditioning": "readout",  # one code for all times
             "loss_weighting": weighting,
-            "time_sampling": times,
+            "time_sampling": times if times.isidentifier() else float(times),
         },
         **options,
     )
@@ -62,10 +63,6 @@ def measure(name, weighting, times, seed, data, n_steps, lr, sigma_max):
     seconds = time.process_time() - start
     ink = X.sum(axis=1, dtype=np.float64)
     return {
-        "estimator": name,
-        "weighting": weighting,
-        "times": str(times),
-        "seed": seed,
         "silhouette": silhouette_score(codes, y),
         "10-NN": cross_val_score(KNeighborsClassifier(10), codes, y).mean(),
         "ink": cross_val_score(KNeighborsRegressor(10), codes, ink).mean(),
@@ -91,34 +88,26 @@ def main():
     data = load_dataset(arguments.dataset, folder=arguments.data)
     data.X_train = data.X_train[: arguments.rows]
     data.y_train = data.y_train[: arguments.rows]
-    names = {name for name in arguments.times if str(name).isidentifier()}
     arguments.out.mkdir(parents=True, exist_ok=True)
-    path = arguments.out / f"detail-{arguments.dataset}.csv"
-    keys = ["estimator", "weighting", "times", "seed"]
-    results = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=keys)
-    done = set(results[keys].itertuples(index=False, name=None))
-    for task in product(
+    wanted = product(
         arguments.estimators,
         arguments.weightings,
         map(str, arguments.times),
         range(arguments.seeds),
-    ):
-        if task in done:
-            continue
-        name, weighting, times, seed = task
-        found = measure(
-            name,
-            weighting,
-            times if times in names else float(times),
-            seed,
-            data,
-            arguments.steps,
-            arguments.lr,
-            arguments.sigma_max,
-        )
-        row = pd.DataFrame([found])
-        row.to_csv(path, mode="a", index=False, header=not path.exists())
-        results = pd.concat([results, row]) if len(results) else row
+    )
+    results = run(
+        partial(
+            measure,
+            data=data,
+            n_steps=arguments.steps,
+            lr=arguments.lr,
+            sigma_max=arguments.sigma_max,
+        ),
+        list(wanted),
+        ["estimator", "weighting", "times", "seed"],
+        arguments.out / f"detail-{arguments.dataset}.csv",
+        n_jobs=1,
+    )
     results = results.drop(columns="seed")
     keys = ["estimator", "weighting", "times"]
     table = results.groupby(keys, sort=False).agg(["mean", "std"]).round(3)

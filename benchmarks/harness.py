@@ -12,10 +12,12 @@ from scipy.stats import studentized_range
 def run(measure, wanted, keys, csv, n_jobs):
     """Append ``measure(*key)`` to a CSV for each key that is not in it; return all.
 
+    What is in it is not measured again.
+
     Parameters
     ----------
     measure : callable
-        Returns a dict of numbers.
+        Returns a dict of figures, one row, or a list of them.
     wanted : list of tuple
         Of values of `keys`.
     keys : list of str
@@ -33,10 +35,19 @@ def run(measure, wanted, keys, csv, n_jobs):
         found = Parallel(n_jobs=n_jobs, return_as="generator")(
             delayed(measure)(*key) for key in todo
         )
-        for key, numbers in zip(todo, found, strict=True):
-            frame = pd.DataFrame([dict(zip(keys, key, strict=True)) | numbers])
+        for key, figures in zip(todo, found, strict=True):
+            rows = figures if isinstance(figures, list) else [figures]
+            names = dict(zip(keys, key, strict=True))
+            frame = pd.DataFrame([names | row for row in rows])
             frame.to_csv(csv, mode="a", header=not csv.exists(), index=False)
     return pd.read_csv(csv, dtype=types)
+
+
+def labelled(y, n, seeds):
+    """Choose n rows in a random order: the first of every class, then the second."""
+    order = np.random.default_rng(seeds).permutation(len(y))
+    place = pd.Series(order).groupby(y[order]).cumcount().to_numpy()
+    return order[np.argsort(place, kind="stable")[:n]]
 
 
 def ranks(results, rows, data, column):

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from harness import draw_ranks, ranks, run
+from harness import draw_ranks, labelled, ranks, run
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
@@ -30,7 +30,6 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import LabelEncoder, StandardScaler
 from sklearn.svm import SVC
-from times import labelled
 
 from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
 from diffrep.baselines import (

@@ -10,11 +10,13 @@ to the CSV; what stands in it is not run again. Prints means and paired differen
 
 import argparse
 import time
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
+from harness import labelled, run
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
@@ -46,20 +48,13 @@ def images_of(name, folder, seed):
     return X, data.image_shape, {"class": y}
 
 
-def labelled(y, n, seeds):
-    """Return the first rows of every class, then the second, in a random order."""
-    order = np.random.default_rng(seeds).permutation(len(y))
-    place = pd.Series(order).groupby(y[order]).cumcount().to_numpy()
-    return order[np.argsort(place, kind="stable")[:n]]
-
-
 def scaled(codes):
     """Return codes of one time, of mean squared length 16 on the training rows."""
     codes = codes - codes[:N_TRAIN].mean(axis=0)
     return 4 * codes / np.sqrt(np.square(codes[:N_TRAIN]).sum(axis=1).mean())
 
 
-def run(name, folder, seed):
+def measure(name, seed, folder):
     """Return rows of results of one data set and seed."""
     X, shape, questions = images_of(name, folder, seed)
     codes, seconds = {}, {}
@@ -96,10 +91,18 @@ def run(name, folder, seed):
                     time_read = np.nan
                     if way == "chosen":
                         time_read = rep.t_grid_[classifier[0].index_]
-                    row = (name, seed, question, n, draw, way, score, time_read)
-                    rows.append((*row, seconds[read]))
-    names = ["set", "seed", "question", "n_labels", "draw", "way", "accuracy", "t"]
-    return pd.DataFrame(rows, columns=[*names, "fit_seconds"])
+                    rows.append(
+                        {
+                            "question": question,
+                            "n_labels": n,
+                            "draw": draw,
+                            "way": way,
+                            "accuracy": score,
+                            "t": time_read,
+                            "fit_seconds": seconds[read],
+                        }
+                    )
+    return rows
 
 
 def main():
@@ -110,17 +113,14 @@ def main():
     parser.add_argument("--sets", nargs="+", default=SETS, choices=SETS)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    for seed in arguments.seeds:
-        for name in arguments.sets:
-            done = pd.DataFrame(columns=["set", "seed"])
-            if arguments.csv.exists():
-                done = pd.read_csv(arguments.csv)
-            if ((done["set"] == name) & (done["seed"] == seed)).any():
-                continue
-            results = run(name, arguments.data, seed)
-            header = not arguments.csv.exists()
-            results.to_csv(arguments.csv, mode="a", header=header, index=False)
-    results = pd.read_csv(arguments.csv)
+    wanted = [(name, seed) for seed, name in product(arguments.seeds, arguments.sets)]
+    results = run(
+        partial(measure, folder=arguments.data),
+        wanted,
+        ["set", "seed"],
+        arguments.csv,
+        n_jobs=1,
+    )
     keys = ["set", "question", "n_labels"]
     by_seed = results.groupby([*keys, "seed", "way"])["accuracy"].mean().unstack()
     print(by_seed.groupby(keys).mean().round(3).to_string())
