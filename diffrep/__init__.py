@@ -18,6 +18,8 @@
     training on several processes or GPUs
 ``diffrep.exceptions``
     errors and warnings
+``diffrep.base``, ``diffrep.testing``
+    what an estimator of your own begins with, and what it has to keep
 ``diffrep.core``
     the torch inside
 """
