@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from tests.fuzz.checkpoints import checkpoints
 from tests.fuzz.files import files
 from tests.fuzz.inputs import inputs
 from tests.fuzz.stops import interrupts, kills
@@ -25,7 +26,7 @@ def n_trials(request):
 
 
 @pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
-@pytest.mark.parametrize("trials", [files, inputs, interrupts, kills])
+@pytest.mark.parametrize("trials", [checkpoints, files, inputs, interrupts, kills])
 def test_no_trial_fails(trials, n_trials, monkeypatch):
     monkeypatch.setattr("diffrep.core.checkpoint.PERIOD", 5.0)  # kills changes it
     assert all(n_failed == 0 for _, _, n_failed in trials(n_trials))
