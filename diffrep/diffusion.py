@@ -783,7 +783,8 @@ class DiffusionRepresentation(BaseDiffusion):
         is trained besides the score network.
     l1_weight : float, default=1e-3
         Weight of the mean absolute value of the code against the mean squared
-        error of a coordinate.
+        error of a coordinate. It keeps codes small; the columns that `transform` gives
+        are turned by the read-out and not sparse.
 
     Attributes
     ----------
