@@ -376,6 +376,17 @@ def test_damaged_checkpoints(how, n_damaged, tmp_path):
     assert fitted_bits(rep) == _uninterrupted()
 
 
+@pytest.mark.parametrize("line", [b"[]", b"5", b"null", b"\xff", 100_000 * b"["])
+def test_a_record_that_is_no_object_is_passed_over(line, tmp_path):
+    rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path).fit(X)
+    for path in tmp_path.glob("*/*.ckpt"):
+        content = line + b"\n" + path.read_bytes()[32:].split(b"\n", 1)[1]
+        path.write_bytes(hashlib.sha256(content).digest() + content)
+    with pytest.warns(CheckpointWarning, match="cannot be used"):
+        rep.fit(X)
+    assert fitted_bits(rep) == _uninterrupted()
+
+
 class Trap:
     """Runs code when it is unpickled."""
 

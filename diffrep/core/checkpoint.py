@@ -129,7 +129,7 @@ class Checkpoints:
         for path in reversed(self._files()):
             try:
                 record, payload = _unpacked(path.read_bytes())
-            except (OSError, ValueError, MemoryError) as error:
+            except (OSError, ValueError, MemoryError, RecursionError) as error:
                 warnings.warn(
                     f"The checkpoint {path} cannot be used: {error}. Training goes on "
                     "from the one before, or begins anew.",
@@ -195,7 +195,10 @@ def _unpacked(content):
     if hashlib.sha256(content[32:]).digest() != content[:32]:
         raise ValueError("it is cut off or damaged")
     line, payload = content[32:].split(b"\n", 1)
-    return json.loads(line), io.BytesIO(payload)
+    record = json.loads(line)
+    if not isinstance(record, dict):
+        raise ValueError(f"its record is a {type(record).__name__}, not an object")
+    return record, io.BytesIO(payload)
 
 
 def plain(value):
