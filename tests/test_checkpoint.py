@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import pickle
@@ -385,6 +386,48 @@ def test_a_record_that_is_no_object_is_passed_over(line, tmp_path):
     with pytest.warns(CheckpointWarning, match="cannot be used"):
         rep.fit(X)
     assert fitted_bits(rep) == _uninterrupted()
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        ("finished", 0),
+        ("now.step", -1),
+        ("now.start_loss", "x"),
+        ("now.start_loss", None),
+        ("now.callbacks", []),
+        ("now.module.null_code", torch.zeros(9)),
+        ("now.optimizer.param_groups.0.betas", 0.9),
+        ("now.optimizer.state.0.exp_avg", None),
+        ("now.optimizer.state.0", {}),
+        ("history", []),
+        ("history.0.train_loss", {}),
+        ("run.n_halvings", 10**12),
+        ("run.first_epoch", 5),
+        ("run.sums", {}),
+        ("run.good", {}),
+        ("run.good.n_epochs", 0.5),
+    ],
+)
+def test_odd_content_is_refused(place, value, tmp_path):
+    rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
+    with killed_at(7, TrainingLoop, "_batch_done", after=True), pytest.raises(Killed):
+        rep.fit(X)
+    path = max(tmp_path.glob("*/*.ckpt"))
+    line, payload = path.read_bytes()[32:].split(b"\n", 1)
+    state = torch.load(io.BytesIO(payload), weights_only=True)
+    *parts, last = [int(p) if p.isdecimal() else p for p in place.split(".")]
+    holder = state
+    for part in parts:
+        holder = holder[part]
+    assert holder[last] is not value
+    holder[last] = value
+    changed = io.BytesIO()
+    torch.save(state, changed)
+    content = line + b"\n" + changed.getvalue()
+    path.write_bytes(hashlib.sha256(content).digest() + content)
+    with pytest.raises(CheckpointError, match="another form"):
+        rep.fit(X)
 
 
 class Trap:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 import warnings
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -119,7 +119,7 @@ class TrainingLoop(NeuralNet):
         peers().broadcast_(self.module_.state_dict().values())
         saved = None if checkpoints is None else checkpoints.newest()
         if saved is not None:
-            _check_state(saved)
+            self._check_saved(saved)
         if saved and saved["finished"]:
             self._resume(saved)
             del self.run_
@@ -312,6 +312,42 @@ class TrainingLoop(NeuralNet):
             }
         )
 
+    def _check_saved(self, saved):
+        """Raise CheckpointError unless this is like what `_save` writes of this net."""
+        own, weights = self.snapshot(), list(self.module_.parameters())
+
+        def are_moments(value):
+            return isinstance(value, dict) and all(
+                type(i) is int
+                and 0 <= i < len(weights)
+                and _fits(moments, self.optimizer_.moments(weights[i]))
+                for i, moments in value.items()
+            )
+
+        groups = own["optimizer"]["param_groups"]
+        now = {
+            **own,
+            "start_loss": _is_loss,
+            "optimizer": {
+                "state": are_moments,
+                "param_groups": [{**group, "lr": 0.0} for group in groups],
+            },
+            "callbacks": _are_states,
+        }
+        run = {
+            **vars(Run(0, 0)),
+            "n_halvings": lambda n: type(n) is int and 0 <= n <= MAX_HALVINGS,
+            "given_up": _are_epochs,
+            "sums": _are_sums,
+            "good": lambda good: good == {} or _fits(good, now),
+        }
+        form = {"finished": False, "now": now, "history": _are_epochs, "run": run}
+        if not (_fits(saved, form) and _is_consistent(saved)):
+            raise CheckpointError(
+                "The checkpoint has another form than that of a training; it was not "
+                "used. Delete it to train anew."
+            )
+
     def _resume(self, saved):
         """Put all in place that a checkpoint holds.
 
@@ -348,39 +384,64 @@ class TrainingLoop(NeuralNet):
             self.run_.whole = whole
 
 
-#: What a checkpoint holds, by name, and what is in its parts.
-STATE = {"finished": bool, "now": dict, "history": list, "run": dict}
-SNAPSHOT = {
-    "step": int,
-    "n_epochs": int,
-    "start_loss": object,
-    "module": dict,
-    "optimizer": dict,
-    "callbacks": dict,
-}
+def _fits(found, form):
+    """Whether a value is like a form: an example, or a function that says so.
+
+    Tensors have one shape and dtype, dicts the same keys, lists and tuples one length;
+    numbers that count are not negative.
+    """
+    match form:
+        case Tensor():
+            right = isinstance(found, Tensor) and found.shape == form.shape
+            return right and found.dtype == form.dtype
+        case dict():
+            right = isinstance(found, dict) and set(found) == set(form)
+            return right and all(_fits(found[key], form[key]) for key in form)
+        case list() | tuple():
+            right = type(found) is type(form) and len(found) == len(form)
+            return right and all(map(_fits, found, form))
+        case _ if callable(form):
+            return form(found)
+        case float():
+            return type(found) in (int, float)
+    return type(found) is type(form) and (type(form) is not int or found >= 0)
 
 
-def _check_state(saved):
-    """Raise CheckpointError unless this has the form of what `_save` writes."""
-    run = {field.name for field in fields(Run)}
-    right = _has(saved, STATE) and _has(saved["now"], SNAPSHOT)
-    right = right and set(saved["run"]) == run
-    right = right and all(isinstance(row, dict) for row in saved["history"])
-    right = right and all(
-        isinstance(c, dict) for c in saved["now"]["callbacks"].values()
+def _is_consistent(saved):
+    """Whether the parts of a checkpoint go together."""
+    now, run, n_epochs = saved["now"], saved["run"], len(saved["history"])
+    return (
+        (saved["finished"] or run["good"] != {})
+        and (now["start_loss"] is not None or now["step"] == 0)
+        and max(run["first_epoch"], run["restart"]) <= n_epochs
+        and (not run["is_open"] or run["first_epoch"] < n_epochs)
+        and (not run["position"] or "loss" in run["sums"])
     )
-    if not right:
-        raise CheckpointError(
-            "The checkpoint has another form than that of a training; it was not used. "
-            "Delete it to train anew."
-        )
 
 
-def _has(part, form):
-    """Whether a dict has the keys of a form, of the right types."""
-    if not isinstance(part, dict) or set(part) != set(form):
-        return False
-    return all(isinstance(part[name], kind) for name, kind in form.items())
+def _is_loss(value):
+    """Whether this is a mean loss: a float, a tensor on a device, or none so far."""
+    return value is None or type(value) is float or _fits(value, torch.zeros(()))
+
+
+def _are_sums(value):
+    return isinstance(value, dict) and all(
+        _fits(total, torch.zeros(())) for total in value.values()
+    )
+
+
+def _are_epochs(value):
+    """Whether these are rows of a history, whose losses are numbers."""
+    return isinstance(value, list) and all(
+        isinstance(row, dict)
+        and all(_fits(row[name], 0.0) for name in row if str(name).endswith("_loss"))
+        for row in value
+    )
+
+
+def _are_states(value):
+    """Whether these are attributes of callbacks, whatever they are."""
+    return isinstance(value, dict) and all(isinstance(v, dict) for v in value.values())
 
 
 def _datasets(X):

@@ -83,6 +83,12 @@ class _Averaged(torch.optim.Optimizer):
 class AveragedAdamW(_Averaged, torch.optim.AdamW):
     """AdamW with averages; `decay` is theirs."""
 
+    @staticmethod
+    def moments(weight):
+        """Return what the state holds of a weight, by an example."""
+        names = ("exp_avg", "exp_avg_sq", "average")
+        return {"step": torch.zeros(()), **dict.fromkeys(names, weight.detach())}
+
 
 class AveragedSGD(_Averaged, torch.optim.SGD):
     """SGD with averages; `decay` is theirs, and there must be momentum."""

@@ -1,24 +1,35 @@
 """Checkpoints that are changed at random: refused, passed over, or they work.
 
-Half of them are changed byte by byte, half of these with a checksum that fits; the
-others in what they say, with a checksum that fits. A fit that finds one raises
-`CheckpointError`, or ends, with codes that are finite. Anything else is a failure.
+They are of a fit that was interrupted and of one that ended. Half of them are changed
+byte by byte, half of these with a checksum that fits; the others in what they say, with
+a checksum that fits. A fit that finds one raises `CheckpointError`, or ends, with codes
+that are finite. Anything else is a failure.
 """
 
 import copy
 import hashlib
 import io
+import json
 import tempfile
 import warnings
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import torch
 from sklearn.base import clone
 
 from diffrep import DiffusionRepresentation
-from diffrep.exceptions import CheckpointError, CheckpointWarning
+from diffrep.core.loop import TrainingLoop
+from diffrep.exceptions import (
+    CheckpointError,
+    CheckpointWarning,
+    DivergenceError,
+    DivergenceWarning,
+)
+from tests.fuzz.files import change_value
 
 X = np.random.default_rng(0).normal(size=(60, 4))
 
@@ -47,34 +58,40 @@ def changed_bytes(data, rng):
     return bytes(data) if rng.random() < 0.5 else checked(bytes(data[N_CHECKSUM:]))
 
 
-def changed_state(line, state, rng):
-    """Replace, remove or rename one value of a state at a random place."""
-    holder = state = copy.deepcopy(state)
-    while True:
-        keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
-        key = keys[rng.integers(len(keys))]
-        inner = holder[key]
-        if not (isinstance(inner, dict | list) and inner and rng.random() < 0.85):
-            break
-        holder = inner
-    if isinstance(holder, list) or rng.random() < 0.7:
-        holder[key] = copy.deepcopy(ODD[rng.integers(len(ODD))])
-    elif rng.random() < 0.5:
-        del holder[key]
-    else:
-        holder[f"{key}x"] = holder.pop(key)
+def changed_parts(record, state, rng):
+    """Change what a checkpoint says of its training, or of the state of it."""
+    record, state = copy.deepcopy((record, state))
+    change_value(record if rng.random() < 0.1 else state, ODD, rng)
     payload = io.BytesIO()
     torch.save(state, payload)
+    line = json.dumps(record, default=str).encode()
     return checked(line + b"\n" + payload.getvalue())
+
+
+def written(rep, n_steps):
+    """Bytes of the checkpoint of a fit that is interrupted after so many steps."""
+    done, count = TrainingLoop._batch_done, [0]
+
+    def interrupted(self, loss):
+        done(self, loss)
+        count[0] += 1
+        if count[0] == n_steps:
+            raise KeyboardInterrupt
+
+    with patch.object(TrainingLoop, "_batch_done", interrupted):
+        with suppress(KeyboardInterrupt):
+            clone(rep).fit(X)
+        return max(Path(rep.checkpoint).rglob("*.ckpt")).read_bytes()
 
 
 def outcome(rep):
     """Fit, from the checkpoint that is there: "refused" or "works"."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CheckpointWarning)
+        warnings.simplefilter("ignore", CheckpointWarning)  # of what is passed over
+        warnings.simplefilter("ignore", DivergenceWarning)  # of wild weights
         try:
             codes = clone(rep).fit(X).transform(X)
-        except CheckpointError:
+        except (CheckpointError, DivergenceError):  # weights may be finite, codes not
             return "refused"
     if not np.isfinite(codes).all():
         raise ValueError("codes are not finite")
@@ -85,20 +102,23 @@ def checkpoints(n, seed=0):
     """Rows of the table for `n` changed checkpoints: what, tried, failed."""
     counts, n_failed = Counter(), 0
     with tempfile.TemporaryDirectory() as folder:
-        rep = DiffusionRepresentation(2, max_epochs=2, random_state=0)
-        rep.set_params(checkpoint=folder).fit(X)
+        rep = DiffusionRepresentation(2, max_epochs=2, batch_size=20, random_state=0)
+        rep.set_params(checkpoint=folder)
+        originals = [written(rep, n_steps) for n_steps in (4, 7)]  # of 6 steps
         path = max(Path(folder).rglob("*.ckpt"))
-        data = path.read_bytes()
-        line, payload = data[N_CHECKSUM:].split(b"\n", 1)
-        state = torch.load(io.BytesIO(payload), weights_only=True)
+        parts = []
+        for data in originals:
+            line, payload = data[N_CHECKSUM:].split(b"\n", 1)
+            state = torch.load(io.BytesIO(payload), weights_only=True)
+            parts.append((json.loads(line), state))
         for i in range(n):
-            rng = np.random.default_rng([seed, i])
-            for written in path.parent.iterdir():
-                written.unlink()
+            rng, which = np.random.default_rng([seed, i]), i // 2 % len(originals)
+            for file in path.parent.iterdir():
+                file.unlink()
             if i % 2:
-                path.write_bytes(changed_state(line, state, rng))
+                path.write_bytes(changed_parts(*parts[which], rng))
             else:
-                path.write_bytes(changed_bytes(data, rng))
+                path.write_bytes(changed_bytes(originals[which], rng))
             try:
                 counts[outcome(rep)] += 1
             except Exception as error:  # any other than the one that is promised

@@ -125,15 +125,17 @@ def changed_parts(parts, rng):
     model, tensors = json.loads(model), [list(tensor) for tensor in tensors]
     for _ in range(rng.integers(1, 3)):
         if rng.random() < 0.6:
-            change_json(model, rng)
+            change_value(model, HOSTILE, rng)
         else:
             change_tensors(tensors, rng)
     return rebuilt(json.dumps(model), tensors, number)
 
 
-def change_json(model, rng):
-    """Replace, remove, double or rename one value at a random place."""
-    holder = model
+def change_value(holder, values, rng):
+    """Replace, by one of some values, remove or rename what is at a random place.
+
+    `holder` is of dicts and lists.
+    """
     while True:
         keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
         if not keys:
@@ -143,7 +145,7 @@ def change_json(model, rng):
         if not (isinstance(inner, dict | list) and inner and rng.random() < 0.85):
             break
         holder = inner
-    value = copy.deepcopy(HOSTILE[rng.integers(len(HOSTILE))])
+    value = copy.deepcopy(values[rng.integers(len(values))])
     if isinstance(holder, list) or rng.random() < 0.7:
         holder[key] = value
     elif rng.random() < 0.5:
