@@ -156,8 +156,8 @@ def check_rows(estimator, X, y="no_validation", *, reset):
     with refused_plainly(REMEDIES):
         checked = validate_data(estimator, X, y, reset=reset, ensure_all_finite=False)
         rows = checked[0] if isinstance(checked, tuple) else checked
+        name = type(estimator).__name__
         for block in gen_batches(len(rows), max(1, CHUNK_SIZE // rows.shape[1])):
-            name = type(estimator).__name__
             assert_all_finite(rows[block], input_name="X", estimator_name=name)
         if rows.dtype.kind not in "biuf":
             raise ValueError(

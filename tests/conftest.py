@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
+from torch.nn.functional import linear
 
 from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
 from diffrep.baselines import (
@@ -13,6 +14,7 @@ from diffrep.baselines import (
     SimCLRRepresentation,
     VariationalAutoencoderRepresentation,
 )
+from diffrep.core.device import choose_device
 
 WITHOUT_VIEWS = [
     DiffusionRepresentation,
@@ -56,6 +58,24 @@ def global_generators_untouched():
     yield
     assert torch.equal(torch.get_rng_state(), torch_state)
     np.testing.assert_array_equal(np.random.get_state()[1], numpy_state)  # noqa: NPY002
+
+
+@pytest.fixture(scope="session")
+def rounding():
+    """How far the codes of a row may lie apart beside different rows, in their spread.
+
+    Not at all where products of matrices round a row in one way, whatever their number
+    of rows: on one thread of a processor with AVX-512, by Intel's MKL.
+    """
+    rng = torch.Generator().manual_seed(0)
+    for n_columns, n_outputs in [(25, 36), (64, 3), (64, 128), (256, 8)]:
+        x = torch.randn(384, n_columns, generator=rng)
+        W = torch.randn(n_outputs, n_columns, generator=rng)
+        for n in (32, 64, 320):
+            if not torch.equal(linear(x[:n], W), linear(x, W)[:n]):
+                return 1e-5
+    exact = choose_device().type == "cpu" and torch.get_num_threads() == 1
+    return 0.0 if exact else 1e-5
 
 
 @pytest.fixture(params=[*WITHOUT_VIEWS, SimCLRRepresentation])

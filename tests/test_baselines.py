@@ -72,15 +72,15 @@ def test_same_seed_same_bits(estimator, t_grid, table):
 @pytest.mark.parametrize(
     "shape", [{}, {"image_shape": (1, 2, 4)}, {"signal_shape": (2, 4)}], ids=str
 )
-def test_code_of_a_row_depends_on_that_row_alone(estimator, shape, table):
+def test_code_of_a_row_depends_on_that_row_alone(estimator, shape, table, rounding):
     X, _ = table
     X = np.vstack([X, X + 1, X - 1])
     rep = quick(estimator, t_grid=2, **shape).fit(X)
     codes = rep.transform(X)
     order = np.random.default_rng(0).permutation(len(X))
-    np.testing.assert_array_equal(rep.transform(X[order]), codes[order])
-    for i in (0, 255, 256, 269):
-        np.testing.assert_array_equal(rep.transform(X[i : i + 1])[0], codes[i])
+    for index in (order, [0], [255], [256], [269]):
+        found, expected = rep.transform(X[index]), codes[index]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=rounding * codes.std())
 
 
 @ALL

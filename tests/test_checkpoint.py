@@ -98,9 +98,19 @@ class Dropping(nn.Sequential):
         super().__init__(nn.Dropout(0.5), nn.Linear(data_shape[0], n_outputs))
 
 
+class Frozen(nn.Sequential):
+    """Has weights that get no gradient: frozen ones, and ones of no use."""
+
+    def __init__(self, data_shape, n_outputs, time_conditioned):
+        super().__init__(nn.Linear(data_shape[0], n_outputs))
+        self[0].bias.requires_grad_(False)
+        self.unused = nn.Parameter(torch.ones(2))
+
+
 KINDS = {
     "DRL": DiffusionRepresentation(**SMALL),
     "own": DiffusionRepresentation(**SMALL, encoder=Dropping),
+    "frozen": DiffusionRepresentation(**SMALL, encoder=Frozen),
     "VDRL": VariationalDiffusionRepresentation(**SMALL, t_grid=2, augment=None),
     "DDAE": DenoiserFeatures(**SMALL),
     "early": AutoencoderRepresentation(
@@ -153,7 +163,7 @@ def test_sigkill(name, n, tmp_path):
     """A real one, in the middle of writing."""
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: threads
         child = os.fork()
     if child == 0:
         with killed_at(n, os, name) as calls:
@@ -399,7 +409,7 @@ def test_a_record_that_is_no_object_is_passed_over(line, tmp_path):
         ("now.module.null_code", torch.zeros(9)),
         ("now.optimizer.param_groups.0.betas", 0.9),
         ("now.optimizer.state.0.exp_avg", None),
-        ("now.optimizer.state.0", {}),
+        ("now.optimizer.state.0", []),
         ("history", []),
         ("history.0.train_loss", {}),
         ("run.n_halvings", 10**12),

@@ -145,7 +145,7 @@ def test_codes_in_forked_processes(rep):
 
     workers = [context.Process(target=work, args=(end,)) for _, end in pipes]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: threads
         for worker in workers:
             worker.start()
     for (pipe, _), worker in zip(pipes, workers, strict=True):
@@ -189,7 +189,7 @@ def test_a_process_forked_while_another_thread_borrows():
     thread.start()
     begun.wait()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads
+        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: threads
         child = os.fork()
     if child == 0:
         same = torch.equal(torch.get_rng_state(), state)

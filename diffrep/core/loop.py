@@ -320,8 +320,8 @@ class TrainingLoop(NeuralNet):
             return isinstance(value, dict) and all(
                 type(i) is int
                 and 0 <= i < len(weights)
-                and _fits(moments, self.optimizer_.moments(weights[i]))
-                for i, moments in value.items()
+                and (found == {} or _fits(found, self.optimizer_.moments(weights[i])))
+                for i, found in value.items()  # empty if there was no gradient
             )
 
         groups = own["optimizer"]["param_groups"]
@@ -387,15 +387,15 @@ class TrainingLoop(NeuralNet):
 def _fits(found, form):
     """Whether a value is like a form: an example, or a function that says so.
 
-    Tensors have one shape and dtype, dicts the same keys, lists and tuples one length;
-    numbers that count are not negative.
+    Tensors have one shape and dtype, dicts at least the same keys, lists and tuples one
+    length; numbers that count are not negative.
     """
     match form:
         case Tensor():
             right = isinstance(found, Tensor) and found.shape == form.shape
             return right and found.dtype == form.dtype
         case dict():
-            right = isinstance(found, dict) and set(found) == set(form)
+            right = isinstance(found, dict) and set(found) >= set(form)
             return right and all(_fits(found[key], form[key]) for key in form)
         case list() | tuple():
             right = type(found) is type(form) and len(found) == len(form)
@@ -410,8 +410,8 @@ def _fits(found, form):
 def _is_consistent(saved):
     """Whether the parts of a checkpoint go together."""
     now, run, n_epochs = saved["now"], saved["run"], len(saved["history"])
-    return (
-        (saved["finished"] or run["good"] != {})
+    return saved["finished"] or (
+        run["good"] != {}
         and (now["start_loss"] is not None or now["step"] == 0)
         and max(run["first_epoch"], run["restart"]) <= n_epochs
         and (not run["is_open"] or run["first_epoch"] < n_epochs)
@@ -434,7 +434,7 @@ def _are_epochs(value):
     """Whether these are rows of a history, whose losses are numbers."""
     return isinstance(value, list) and all(
         isinstance(row, dict)
-        and all(_fits(row[name], 0.0) for name in row if str(name).endswith("_loss"))
+        and all(_fits(row.get(name, 0.0), 0.0) for name in ("train_loss", "valid_loss"))
         for row in value
     )
 

@@ -57,7 +57,7 @@ class EncoderModel(nn.Module):
         augment,
         space=DataSpace,
         n_columns=None,
-        code=PointCode(),  # noqa: B008, frozen
+        code=PointCode(),
     ):
         super().__init__()
         self.data_shape = tuple(data_shape)

@@ -39,8 +39,8 @@ MAX_VALUES = 2**25
 MAX_PART = 2**22
 
 #: Networks are given a multiple of so many rows: matrix kernels round a row of a
-#: shorter block in another way, and what is made of a row must not depend on its
-#: neighbours.
+#: shorter block in another way. Where all longer blocks are rounded alike, by MKL on
+#: one thread with AVX-512, what is made of a row does not depend on its neighbours.
 N_ALIKE = 32
 
 #: Points of a space are computed for so many rows at a time.

@@ -38,7 +38,7 @@ def rng(seed=0):
 
 
 def make(
-    code=PointCode(0.01),  # noqa: B008, frozen
+    code=PointCode(0.01),
     encoder=MLP_ENCODER,
     score_network=MLPScoreNetwork,
     time_conditioned=True,

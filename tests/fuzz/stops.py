@@ -14,6 +14,7 @@ import tempfile
 import time
 import traceback
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from sklearn.base import clone
@@ -22,6 +23,7 @@ from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
 from diffrep.baselines import AutoencoderRepresentation, DenoiserFeatures
 from diffrep.core import checkpoint
 
+X = np.random.default_rng(0).normal(size=(400, 8))
 SMALL = {"n_components": 4, "max_epochs": 10, "batch_size": 50, "random_state": 0}
 FITS = {
     "DRL": DiffusionRepresentation(**SMALL),
@@ -36,7 +38,7 @@ FITS = {
 }
 
 
-def bits(rep, X):
+def bits(rep):
     """Digest of all that a fit leaves, but for the seconds it took."""
     net = rep.net_
     return checkpoint.digest(
@@ -50,16 +52,16 @@ def bits(rep, X):
     )
 
 
-def uninterrupted(rep, X):
+def uninterrupted(rep):
     """Digest of a fit that nobody stops, and the seconds that it takes."""
-    expected = bits(clone(rep).fit(X), X)
+    expected = bits(clone(rep).fit(X))
     start = time.monotonic()  # of a second one: the first warms up
-    if bits(clone(rep).fit(X), X) != expected:
+    if bits(clone(rep).fit(X)) != expected:
         raise ValueError("two fits of one seed differ")
     return expected, time.monotonic() - start
 
 
-def killed(rep, X, found, seconds):
+def killed(rep, found, seconds):
     """Fit in a forked process; kill it after so many seconds, unless it is done.
 
     It writes its digest to the file `found`. Returns whether it was killed.
@@ -68,7 +70,7 @@ def killed(rep, X, found, seconds):
     child = os.fork()
     if child == 0:
         try:
-            found.write_text(bits(clone(rep).fit(X), X))
+            found.write_text(bits(clone(rep).fit(X)))
         except BaseException:
             traceback.print_exc()
             os._exit(1)
@@ -83,29 +85,7 @@ def killed(rep, X, found, seconds):
     return os.WIFSIGNALED(status)
 
 
-def kills(n):
-    """Rows of the table for at least `n` SIGKILLs in all."""
-    X = np.random.default_rng(0).normal(size=(400, 8))
-    rng, rows = np.random.default_rng(int(time.time())), []
-    for name, rep in FITS.items():
-        expected, longest = uninterrupted(rep, X)
-        n_killed, n_fits, n_wrong = 0, 0, 0
-        while n_killed < n / len(FITS):
-            # Always writing, or mostly training.
-            checkpoint.PERIOD = 0.1 * longest * (n_fits % 2)
-            with tempfile.TemporaryDirectory() as folder:
-                rep = clone(rep).set_params(checkpoint=Path(folder) / "checkpoints")
-                found = Path(folder) / "digest"
-                while killed(rep, X, found, rng.uniform(0, 1.5 * longest)):
-                    n_killed += 1
-                n_fits += 1
-                n_wrong += not found.exists() or found.read_text() != expected
-        rows.append((f"{name}: {n_fits} fits, SIGKILLs", n_killed, n_wrong))
-        print(*rows[-1], sep=", ", flush=True)
-    return rows
-
-
-def interrupted(rep, X, seconds, again):
+def interrupted(rep, seconds, again):
     """Fit, with Ctrl-C after so many seconds, and another one after `again` more.
 
     Returns whether there was one.
@@ -134,27 +114,51 @@ def interrupted(rep, X, seconds, again):
     return False
 
 
-def interrupts(n):
-    """Rows of the table for at least `n` interrupts in all."""
-    X = np.random.default_rng(0).normal(size=(400, 8))
+def stopped(n, how, fit):
+    """Rows of the table for at least `n` stops in all.
+
+    ``fit(rep, expected, longest, folder, number, rng)`` fits with a checkpoint in a
+    folder until it is not stopped; it gives how often it was, and how much was wrong.
+    """
     rng, rows = np.random.default_rng(int(time.time())), []
     for name, rep in FITS.items():
-        expected, longest = uninterrupted(rep, X)
-        n_interrupts, n_fits, n_wrong = 0, 0, 0
-        while n_interrupts < n / len(FITS):
+        expected, longest = uninterrupted(rep)
+        n_stops, n_fits, n_wrong = 0, 0, 0
+        while n_stops < n / len(FITS):
             with tempfile.TemporaryDirectory() as folder:
-                trial = clone(rep).set_params(max_epochs=1).fit(X[:100])
-                before = bits(trial, X)
-                trial.set_params(
-                    checkpoint=Path(folder) / "checkpoints",
-                    max_epochs=rep.max_epochs,
-                )
-                again = rng.uniform(0, 0.02) * (n_fits % 2)
-                while interrupted(trial, X, rng.uniform(0.01, longest), again):
-                    n_interrupts += 1
-                    n_wrong += bits(trial, X) != before
-                n_fits += 1
-                n_wrong += bits(trial, X) != expected
-        rows.append((f"{name}: {n_fits} fits, Ctrl-C", n_interrupts, n_wrong))
+                stops, wrong = fit(rep, expected, longest, Path(folder), n_fits, rng)
+            n_stops, n_fits, n_wrong = n_stops + stops, n_fits + 1, n_wrong + wrong
+        rows.append((f"{name}: {n_fits} fits, {how}", n_stops, n_wrong))
         print(*rows[-1], sep=", ", flush=True)
     return rows
+
+
+def kills(n):
+    """Rows of the table for at least `n` SIGKILLs in all."""
+
+    def fit(rep, expected, longest, folder, number, rng):
+        rep = clone(rep).set_params(checkpoint=folder / "checkpoints")
+        found, n_killed = folder / "digest", 0
+        # Always writing, or mostly training.
+        with patch.object(checkpoint, "PERIOD", 0.1 * longest * (number % 2)):
+            while killed(rep, found, rng.uniform(0, 1.5 * longest)):
+                n_killed += 1
+        return n_killed, not found.exists() or found.read_text() != expected
+
+    return stopped(n, "SIGKILLs", fit)
+
+
+def interrupts(n):
+    """Rows of the table for at least `n` interrupts in all."""
+
+    def fit(rep, expected, longest, folder, number, rng):
+        trial = clone(rep).set_params(max_epochs=1).fit(X[:100])
+        before, n_interrupts, n_wrong = bits(trial), 0, 0
+        trial.set_params(checkpoint=folder / "checkpoints", max_epochs=rep.max_epochs)
+        again = rng.uniform(0, 0.02) * (number % 2)
+        while interrupted(trial, rng.uniform(0.01, longest), again):
+            n_interrupts += 1
+            n_wrong += bits(trial) != before
+        return n_interrupts, n_wrong + (bits(trial) != expected)
+
+    return stopped(n, "Ctrl-C", fit)
