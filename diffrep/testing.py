@@ -10,6 +10,10 @@ from sklearn.base import clone
 
 __all__ = ["check_representation"]
 
+#: Codes of a row beside other rows are no farther apart, as a share of their spread:
+#: on many processors a matrix product rounds by the number of its rows.
+ROUNDING = 1e-5
+
 
 def check_representation(estimator, X=None):
     """Check that a representation keeps what those of diffrep promise.
@@ -29,9 +33,10 @@ def check_representation(estimator, X=None):
     ------
     AssertionError
         If codes are not float32 numbers with a name for each column, differ between
-        fits of one seed, depend on the rows beside them, or change by pickling; if the
-        fit changes its rows, its parameters or the global generators of numpy and
-        torch; or if a fit that fails changes an estimator that was fitted before.
+        fits of one seed, depend on the rows beside them beyond rounding, or change by
+        pickling; if the fit changes its rows, its parameters or the global generators
+        of numpy and torch; or if a fit that fails changes an estimator that was fitted
+        before.
 
     Examples
     --------
@@ -61,9 +66,12 @@ def check_representation(estimator, X=None):
     assert not np.array_equal(other, codes), "codes do not depend on random_state"
 
     order = np.random.default_rng(0).permutation(len(X))
-    assert np.array_equal(rep.transform(X[order]), codes[order]), "rows are mixed up"
     alone = np.concatenate([rep.transform(X[i : i + 1]) for i in (0, len(X) - 1)])
-    assert np.array_equal(alone, codes[[0, -1]]), "codes depend on the other rows"
+    atol = ROUNDING * codes.std()
+    assert np.allclose(rep.transform(X[order]), codes[order], 0, atol), (
+        "rows are mixed up"
+    )
+    assert np.allclose(alone, codes[[0, -1]], 0, atol), "codes depend on the other rows"
     pickled = pickle.loads(pickle.dumps(rep))
     assert np.array_equal(pickled.transform(X), codes), "pickling changes codes"
 

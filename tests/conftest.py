@@ -15,6 +15,7 @@ from diffrep.baselines import (
     VariationalAutoencoderRepresentation,
 )
 from diffrep.core.device import choose_device
+from diffrep.testing import ROUNDING
 
 WITHOUT_VIEWS = [
     DiffusionRepresentation,
@@ -73,9 +74,9 @@ def rounding():
         W = torch.randn(n_outputs, n_columns, generator=rng)
         for n in (32, 64, 320):
             if not torch.equal(linear(x[:n], W), linear(x, W)[:n]):
-                return 1e-5
+                return ROUNDING
     exact = choose_device().type == "cpu" and torch.get_num_threads() == 1
-    return 0.0 if exact else 1e-5
+    return 0.0 if exact else ROUNDING
 
 
 @pytest.fixture(params=[*WITHOUT_VIEWS, SimCLRRepresentation])

@@ -387,7 +387,7 @@ class TrainingLoop(NeuralNet):
 def _fits(found, form):
     """Whether a value is like a form: an example, or a function that says so.
 
-    Tensors have one shape and dtype, dicts at least the same keys, lists and tuples one
+    Tensors have one shape and dtype, dicts the same keys, lists and tuples one
     length; numbers that count are not negative.
     """
     match form:
@@ -395,7 +395,7 @@ def _fits(found, form):
             right = isinstance(found, Tensor) and found.shape == form.shape
             return right and found.dtype == form.dtype
         case dict():
-            right = isinstance(found, dict) and set(found) >= set(form)
+            right = isinstance(found, dict) and set(found) == set(form)
             return right and all(_fits(found[key], form[key]) for key in form)
         case list() | tuple():
             right = type(found) is type(form) and len(found) == len(form)
