@@ -86,21 +86,26 @@ def now(device):
 
 
 def tests(device, arguments):
+    """The tests about devices."""
+    yield "tests", lambda: tested(device, arguments.small)
+
+
+def tested(device, small):
     """Run the tests about devices; their last line is the figure."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += [str(ROOT / "tests/test_device.py"), f"--device={device.type}"]
-    if arguments.small:
+    if small:
         command += ["-k", "lives and (images or table)"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout, done.stderr, flush=True)
-    yield "tests", lambda: {"result": done.stdout.strip().splitlines()[-1]}
+    return {"result": done.stdout.strip().splitlines()[-1]}
 
 
 def steps(device, arguments):
     """Seconds of steps of the default and of larger networks."""
     small = arguments.small
-    for name, side, channels, batch_size, precision in STEPS[:2] if small else STEPS:
+    for name, side, channels, batch_size, precision in STEPS[:1] if small else STEPS:
         row = f"{name}, {side} x {side} x {channels}, {batch_size}, {precision}"
         n = 2 * batch_size if small else max(16 * batch_size, 8192)
         yield (
