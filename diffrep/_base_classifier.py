@@ -1,4 +1,4 @@
-"""What the classifiers of codes share: a representation, a net, predictions."""
+"""Base class of classifiers of codes."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ __all__ = ["BaseCodeClassifier"]
 
 @dataclass(eq=False, repr=False, match_args=False)
 class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=ABCMeta):
-    """Base of the classifiers that train a head on codes."""
+    """Base class of classifiers that train a head on codes."""
 
     representation: Any = None
     _: KW_ONLY
@@ -80,7 +80,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
 
     @in_usual_state
     def predict_proba(self, X):
-        """Probabilities of the classes.
+        """Predict probabilities of classes.
 
         Parameters
         ----------
@@ -89,8 +89,8 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         Returns
         -------
         probabilities : ndarray of shape (n_samples, n_classes)
-            In the order of `classes_`. Those of a row do not depend, to the
-            bit, on the other rows.
+            In the order of `classes_`. The probabilities of a row do not depend on the
+            other rows, beyond rounding.
         """
         check_is_fitted(self)
         X = check_rows(self, X, reset=False)
@@ -99,7 +99,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         return softmax(logits.astype(np.float64), axis=1)
 
     def predict(self, X):
-        """Most probable classes.
+        """Predict classes.
 
         Parameters
         ----------

@@ -41,35 +41,36 @@ ESTIMATORS = {
 
 @in_usual_state
 def load(path, *, device=None, **parameters):
-    """Return the estimator of a file that its method `save` wrote.
+    """Load an estimator from a file written by its method `save`.
 
-    Nothing in the file is run, unpickled or imported: it may come from a stranger.
-    Everything is checked before it is used, and what does not fit is refused.
+    Nothing in the file is run, unpickled or imported, so files from untrusted sources
+    can be loaded. Everything is checked before it is used.
 
     Parameters
     ----------
     path : str or path-like
     device : str, default=None
-        In place of the parameter `device` in the file, for instance "cpu".
+        Replaces the parameter `device` in the file, for instance by "cpu".
     **parameters
-        Parameters that the file does not hold since they were objects of your own,
-        such as ``encoder=MyEncoder``; those of a representation inside a classifier
-        as ``representation__encoder=MyEncoder``. The message says which are missing.
+        Your own objects, which are not stored in the file, such as
+        ``encoder=MyEncoder``, or ``representation__encoder=MyEncoder`` for a
+        representation inside a classifier. The error message names missing ones.
 
     Returns
     -------
     estimator : object
-        Fitted. `transform`, `sample`, `predict` and the parameters are, to the bit,
-        those of the estimator that was saved. `partial_fit` and ``warm_start`` go on
-        from its weights, with an optimizer that starts anew.
+        The fitted estimator. The results of `transform`, `sample` and `predict` and the
+        parameters are equal, bit for bit, to those of the saved estimator.
+        `partial_fit` and ``warm_start`` continue from its weights, with a new
+        optimizer.
 
     Raises
     ------
     ModelFileError
-        If the file is no model file, damaged, from a newer diffrep, needs an object
-        that was not passed, or names a device that this machine does not have.
+        If the file is not a model file, is damaged, was written by a newer version,
+        needs an object that was not passed, or names a device that is not available.
     OSError
-        If it cannot be read.
+        If the file cannot be read.
 
     Examples
     --------

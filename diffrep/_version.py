@@ -1,4 +1,4 @@
-"""The version, and those of what diffrep stands on."""
+"""Versions of diffrep and its dependencies."""
 
 import platform
 from importlib.metadata import PackageNotFoundError, version
@@ -13,9 +13,9 @@ PACKAGES = (
 
 
 def show_versions():
-    """Print versions of Python, the packages below diffrep, and the devices there are.
+    """Print the versions of Python and dependencies, and the available devices.
 
-    Add it to a report of an error.
+    Include the output in bug reports.
 
     Examples
     --------

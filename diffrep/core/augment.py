@@ -1,12 +1,12 @@
 """Random views of a batch.
 
-A view is a function ``augment(x, generator)`` of a batch ``(n, *data_shape)``
-of standardised data; it returns a new batch of the same shape and draws from
-`generator` alone, independently for every row. The encoder sees a view of the
-row that is denoised, so that the code holds what views of one row share.
+A view is a function ``augment(x, generator)`` of a batch ``(n, *data_shape)`` of
+standardised data. It returns a new batch of the same shape and draws all random
+numbers from `generator`, independently for each row. The encoder sees a view of the
+row that is denoised, so the code holds what views of a row have in common.
 
-Since the data are standardised, a change of colour is measured in standard
-deviations of the data, and what is cut out becomes 0, the mean.
+Since data are standardised, changes of colour are in standard deviations of the data,
+and areas that are cut out become 0, the mean.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def deform(
     shift: float = 0.05,
     bending: float = 0.04,
 ) -> Tensor:
-    """Small random affine maps of images, and smooth displacements on top.
+    """Apply small random affine maps and smooth displacements to images.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ def crop(
 
 
 def flip(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Mirror every other image left to right, at random.
+    """Mirror half of the images left to right, at random.
 
     Parameters
     ----------
@@ -256,7 +256,7 @@ def warp_time(
     stretch: float = 0.1,
     bending: float = 0.1,
 ) -> Tensor:
-    """Shift and stretch signals in time, and bend their time smoothly.
+    """Shift, stretch and smoothly warp signals in time.
 
     Parameters
     ----------
@@ -347,7 +347,7 @@ def gaussian_noise(x: Tensor, generator: torch.Generator, std: float = 1.0) -> T
 def corrupt_features(
     x: Tensor, generator: torch.Generator, share: float = 0.3
 ) -> Tensor:
-    """Replace a random share of the entries by those of other rows.
+    """Replace a random share of entries by those of other rows.
 
     Each replaced entry comes from the same feature of a random row of the
     batch, so it follows the feature's own distribution.
@@ -392,7 +392,7 @@ def mixup(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
 
 
 class Chain:
-    """Views of views: ``Chain(crop, flip)(x, generator)`` crops, then flips.
+    """Composition of views: ``Chain(crop, flip)(x, generator)`` crops, then flips.
 
     Parameters
     ----------

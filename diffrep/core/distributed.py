@@ -1,8 +1,8 @@
-"""Processes that train one network on shares of every batch.
+"""Training of one network by several processes.
 
-Each holds the whole network and all rows. In a step each computes the gradient
-on its share of the batch; the mean of these is what all go by, so that the
-weights stay equal, to the bit.
+Each process holds the whole network and all rows. In each step it computes the gradient
+on its share of the batch. All processes apply the mean gradient, so their weights stay
+equal, bit for bit.
 """
 
 from __future__ import annotations
@@ -81,20 +81,20 @@ def peers() -> Peers:
 
 @contextmanager
 def data_parallel() -> Iterator[Peers]:
-    """Let all that is fitted in a block share its batches among processes.
+    """Train all estimators that are fitted in a block by several processes.
 
-    The processes are those of torch's process group, which ``accelerate
-    launch`` with ``accelerate.PartialState()``, or ``torchrun`` with
-    ``torch.distributed.init_process_group()``, make; without a group there is
-    one, and nothing is shared. All of them call `fit` with the same parameters
-    and the same rows, and end with the same weights. `batch_size` is that of all
-    processes together. Times, noise and views of a share are its own, so the
-    loss follows that of one process, but not to the bit.
+    The processes are those of torch's process group, which is created by ``accelerate
+    launch`` and ``accelerate.PartialState()``, or by ``torchrun`` and
+    ``torch.distributed.init_process_group()``. Without a group there is only one
+    process. All processes must call `fit` with the same parameters and rows, and end
+    with the same weights. `batch_size` is the total over all processes. Each draws its
+    own times, noise and views, so the loss is close to that of a single process, but
+    not equal.
 
     Yields
     ------
     peers : Peers
-        With `rank`, the number of this process, and `n`, how many there are.
+        `rank` is the number of this process and `n` the number of processes.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Per-row losses, and the price at which a variational code collapses.
+"""Losses per row, and the KL weight at which a variational code collapses.
 
 All reduce over coordinates by the mean, so that a loss does not grow with the
 size of an image. The losses of a model are a dict of named parts, each a mean
@@ -69,22 +69,22 @@ def contrastive_loss(first: Tensor, second: Tensor, temperature: float) -> Tenso
 def collapse_limit(
     preconditioning, times: TimeSampling, time_conditioned: bool
 ) -> float:
-    """Weight of the KL from which no code pays its price.
+    """Compute the weight of the KL at which every code collapses.
 
-    A code that reveals a little about Gaussian data of unit variance lowers
-    the loss at signal-to-noise ratio gamma by ``reward(gamma)`` per nat. A
-    static code earns the mean of that over the training times, one that
-    changes with t at best its largest value. Above the limit the prior is the
-    best code; data with strongly correlated coordinates tolerate more.
+    A code with little information about Gaussian data of unit variance lowers the loss
+    at signal-to-noise ratio gamma by ``reward(gamma)`` per nat. For a static code, the
+    limit is the mean of this over the training times; for a code that depends on t, it
+    is the maximum. Above the limit the prior is the optimal code. Data with strongly
+    correlated coordinates tolerate larger weights.
 
     Parameters
     ----------
     preconditioning : type
         `EDM` or `Plain`, of `diffrep.core.preconditioning`.
     times : TimeSampling
-        Density of the training times of a noise process.
+        Density of training times of a noise process.
     time_conditioned : bool
-        Whether the code changes with t.
+        Whether the code depends on t.
 
     Returns
     -------

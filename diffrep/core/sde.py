@@ -1,6 +1,6 @@
-r"""Noise processes: how x0 becomes x_t.
+r"""Noise processes.
 
-Every process is fixed by two functions of the time t in [0, 1],
+A process is defined by two functions of the time t in [0, 1],
 
     x_t = alpha(t) x0 + sigma(t) eps,    eps ~ N(0, I),
 
@@ -8,8 +8,8 @@ and solves ``dx = f(x, t) dt + g(t) dw`` with
 
     f(x, t) = (d ln alpha / dt) x,    g(t)^2 = -sigma(t)^2 d ln gamma / dt,
 
-where ``gamma = alpha^2 / sigma^2`` is the signal-to-noise ratio. A process of
-your own therefore needs only ``alpha`` and ``sigma``; see :class:`SDE`.
+where ``gamma = alpha^2 / sigma^2`` is the signal-to-noise ratio. Your own
+process needs only ``alpha`` and ``sigma``; see :class:`SDE`.
 """
 
 from __future__ import annotations
@@ -26,16 +26,15 @@ __all__ = ["SDE", "SDES", "VE", "VP", "SubVP"]
 
 
 class SDE(ABC):
-    """Base of all noise processes; `t` is a tensor of any shape, in [0, 1].
+    """Base class of noise processes; `t` is a tensor of any shape, in [0, 1].
 
-    Subclasses define `alpha` and `sigma`. The rest follows from these two by
-    differentiation and bisection; override it where a closed form is known.
+    Subclasses define `alpha` and `sigma`. The other methods are computed from them by
+    differentiation and bisection; override them if a closed form is known.
 
     Attributes
     ----------
     t_min : float
-        Smallest time that is trained on or read; smaller ones are read as
-        `t_min`.
+        Smallest time that is used; smaller ones are replaced by `t_min`.
 
     References
     ----------
@@ -89,7 +88,7 @@ class SDE(ABC):
         return self.sigma(t) / self.alpha(t)
 
     def time_at(self, noise_to_signal: Tensor) -> Tensor:
-        """Time at which ``sigma / alpha`` has the given values.
+        """Return the time at which ``sigma / alpha`` has the given values.
 
         Parameters
         ----------
@@ -155,9 +154,9 @@ class VE(SDE):
     Parameters
     ----------
     sigma_min, sigma_max : float
-        Noise at t = 0 and t = 1, in units of the standardised data. As in the
-        paper's code sigma(t) itself is the standard deviation of the kernel,
-        without the small correction ``sigma(t)^2 - sigma(0)^2``.
+        Noise at t = 0 and t = 1, in units of the standardised data. As in the code of
+        the paper, sigma(t) is the standard deviation of the kernel, without the small
+        correction ``sigma(t)^2 - sigma(0)^2``.
     """
 
     sigma_min: float = 0.01
@@ -263,7 +262,7 @@ class VP(SDE):
 
 @dataclass(frozen=True)
 class SubVP(VP):
-    """Sub-VP: the drift of :class:`VP`, with less noise at every time.
+    """Sub-VP: the drift of :class:`VP` with less noise at each time.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
-"""Figures, as Displays in scikit-learn's pattern; needs matplotlib.
+"""Displays, which follow scikit-learn's interface; they need matplotlib.
 
-What is drawn is computed by ``from_estimator`` (or ``from_estimators``) and
-stored; ``plot(ax=None)`` draws it, on an Axes of yours if you have one.
+``from_estimator`` or ``from_estimators`` compute and store the results;
+``plot(ax=None)`` draws them, optionally on your own Axes.
 """
 
 from diffrep.display._accuracy import LabelEfficiencyDisplay, TimeProbeDisplay

@@ -1,4 +1,4 @@
-"""Accuracies: over the time at which codes are read, over the number of labels."""
+"""Displays of accuracy over the time of codes and over the number of labels."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ __all__ = ["LabelEfficiencyDisplay", "TimeProbeDisplay"]
 
 
 class TimeProbeDisplay(BaseDisplay):
-    """Accuracy of probes over the time at which codes are read.
+    """Accuracy of probes over the time of the codes.
 
-    A solid line over t; the codes of all times side by side as a dotted level
-    of the same colour; a static representation as a dashed level.
+    Solid lines are codes of a single time, dotted lines of the same colour are codes of
+    all times side by side, and dashed lines are representations without time.
 
     Parameters
     ----------
     results : dict of str to DataFrame
-        From the name of a representation to a frame of
-        `diffrep.evaluation.probe_over_time`.
+        Results of `diffrep.evaluation.probe_over_time` by the name of a
+        representation.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and its Figure
     lines_ : list of matplotlib Line2D
-        In the order of `results`, the line over t before its level.
+        In the order of `results`, each line over t before its constant line.
     """
 
     _labels = {"xlabel": "t", "ylabel": "accuracy"}
@@ -41,9 +41,9 @@ class TimeProbeDisplay(BaseDisplay):
         X, y : array-like of shape (n_samples, n_features) and (n_samples,)
         X_test, y_test : array-like of shape (n_test, n_features) and (n_test,)
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
         **kwargs
-            Of `diffrep.evaluation.probe_over_time`.
+            Arguments of `diffrep.evaluation.probe_over_time`.
 
         Returns
         -------
@@ -80,21 +80,21 @@ class TimeProbeDisplay(BaseDisplay):
 class LabelEfficiencyDisplay(BaseDisplay):
     """Accuracy of representations against the number of labels.
 
-    The mean over draws and splits as a line; plus and minus the standard
-    deviation over splits of the mean over draws as a band.
+    Lines are means over draws and splits; bands are plus and minus the standard
+    deviation over splits of the means over draws.
 
     Parameters
     ----------
     results : DataFrame
-        Of `diffrep.evaluation.compare`. "all" labels are drawn at the largest
-        value of a column n_rows if you add one, else one step to the right.
+        Results of `diffrep.evaluation.compare`. "all" labels are drawn at the largest
+        value of a column n_rows, if you add one, and otherwise one step to the right.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and its Figure
     lines_ : list of matplotlib Line2D
     bands_ : list of matplotlib PolyCollection
-        One of each for each representation.
+        One for each representation.
     """
 
     _labels = {"xlabel": "labelled rows", "ylabel": "accuracy"}
@@ -110,9 +110,9 @@ class LabelEfficiencyDisplay(BaseDisplay):
             Not fitted.
         X, y : array-like of shape (n_samples, n_features) and (n_samples,)
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
         **kwargs
-            Of `diffrep.evaluation.compare`.
+            Arguments of `diffrep.evaluation.compare`.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""The pattern of all Displays: arrays that are stored, an Axes they are drawn on."""
+"""Base class of Displays."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ class BaseDisplay(ABC):
 
     @classmethod
     def from_results(cls, results, *, ax=None):
-        """Plot results that are there already.
+        """Plot results that have been computed before.
 
         Parameters
         ----------
         results : object
-            As the class takes them.
+            Results in the form that the class requires.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
         display : object
-            With the attributes of the class.
+            The Display, with its attributes set.
 
         Raises
         ------
         ValueError
-            If a DataFrame lacks columns that are drawn.
+            If a DataFrame lacks required columns.
         """
         frames = results.values() if isinstance(results, dict) else [results]
         for frame in frames if cls._columns else []:
@@ -63,12 +63,12 @@ class BaseDisplay(ABC):
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
         display : object
-            With the attributes of the class.
+            The Display, with its attributes set.
         """
         if ax is None:
             import matplotlib.pyplot as plt

@@ -1,4 +1,4 @@
-"""Codes as points of a plane, and what rows they stand for."""
+"""Displays of codes and of the rows they represent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = [
 
 
 class LatentDisplay(BaseDisplay):
-    """Codes as points, coloured by class.
+    """Scatter plot of codes, coloured by class.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ class LatentDisplay(BaseDisplay):
     ----------
     ax_, figure_ : matplotlib Axes and its Figure
     scatters_ : list of matplotlib PathCollection
-        One for each class, in their order.
+        One for each class, in sorted order.
     """
 
     def __init__(self, points, y=None):
@@ -44,16 +44,15 @@ class LatentDisplay(BaseDisplay):
         Parameters
         ----------
         representation : transformer
-            Fitted. Codes of two columns are drawn as they are, longer ones
-            through their first two principal components.
+            Fitted. Codes with two columns are drawn as they are, longer ones by their
+            first two principal components.
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
             Classes, for the colours.
         t : float, default=None
-            Time at which codes that depend on t are read. None draws what
-            `transform` gives.
+            Time of the codes. None uses the result of `transform`.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -91,13 +90,13 @@ class _ImagesDisplay(BaseDisplay):
     ----------
     images : ndarray of shape (n_rows, n_columns, channels, height, width)
     value_range : tuple (lowest, highest), default=None
-        Of the values, black and white; None is the range of 99 % of the values.
+        Values drawn as black and white; None is the range of 99 % of the values.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and its Figure
     image_ : matplotlib AxesImage
-        All of them, side by side.
+        All images side by side.
     """
 
     _legend = False
@@ -130,19 +129,19 @@ class _ImagesDisplay(BaseDisplay):
 
 
 class LatentGridDisplay(_ImagesDisplay):
-    """Samples of the codes on a grid of the plane, the second one rising upwards.
+    """Samples from codes on a grid, with the second component on the vertical axis.
 
     Parameters
     ----------
     images : ndarray of shape (n_rows, n_columns, channels, height, width)
     value_range : tuple (lowest, highest), default=None
-        Of the values, black and white; None is the range of 99 % of the values.
+        Values drawn as black and white; None is the range of 99 % of the values.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and its Figure
     image_ : matplotlib AxesImage
-        All of them, side by side.
+        All images side by side.
     """
 
     _labels = {"xlabel": "first component", "ylabel": "second component"}
@@ -165,13 +164,13 @@ class LatentGridDisplay(_ImagesDisplay):
         representation : DiffusionRepresentation or VariationalDiffusionRepresentation
             Fitted to images, with codes of two columns.
         extent : tuple (lowest, highest), default=(-1, 1)
-            Of both columns of the code.
+            Range of both components.
         n_per_side : int, default=10
         value_range : tuple (lowest, highest), default=None
-            Of the values, black and white; None is the range of 99 % of the values.
+            Values drawn as black and white; None is the range of 99 % of the values.
         random_state : int, RandomState instance or None, default=0
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -186,20 +185,20 @@ class LatentGridDisplay(_ImagesDisplay):
 
 
 class ReconstructionDisplay(_ImagesDisplay):
-    """Rows, and below them what is sampled from their codes and noisy selves.
+    """Rows, and below them samples from their codes and noisy versions.
 
     Parameters
     ----------
     images : ndarray of shape (1 + T, n, channels, height, width)
     value_range : tuple (lowest, highest), default=None
-        Of the values, black and white; None is the range of 99 % of the values.
+        Values drawn as black and white; None is the range of 99 % of the values.
     times : sequence of float, default=()
 
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and its Figure
     image_ : matplotlib AxesImage
-        All of them, side by side.
+        All images side by side.
     """
 
     def __init__(self, images, value_range=None, times=()):
@@ -210,19 +209,19 @@ class ReconstructionDisplay(_ImagesDisplay):
     def from_estimator(
         cls, representation, X, *, times=(0.4, 0.6, 0.8, 1.0), random_state=0, ax=None
     ):
-        """Noise rows to each time, and go back from there with their codes.
+        """Noise rows to each time, and sample from there with their codes.
 
         Parameters
         ----------
         representation : DiffusionRepresentation or VariationalDiffusionRepresentation
             Fitted to images.
         X : array-like of shape (n_samples, n_features)
-            Some of them, one column for each.
+            A few rows, one per column.
         times : sequence of float, default=(0.4, 0.6, 0.8, 1.0)
-            In [0, 1]. What is back from 1 has nothing of the row but its code.
+            In [0, 1]. Samples from t = 1 depend on the code only.
         random_state : int, RandomState instance or None, default=0
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -242,42 +241,42 @@ class ReconstructionDisplay(_ImagesDisplay):
 
 
 class CodeSwapDisplay(_ImagesDisplay):
-    """Every row, noised and denoised again with the code of every other.
+    """Rows that are noised and then denoised with the codes of other rows.
 
-    The first line of the table are the rows whose codes are used, its first
-    column the rows that are noised. At little noise the noisy row wins, at much
-    noise the code.
+    The first row of the table shows the images whose codes are used, and the first
+    column the images that are noised. At low noise the result follows the noisy image,
+    at high noise the code.
 
     Parameters
     ----------
     images : ndarray of shape (1 + n, 1 + n, channels, height, width)
     value_range : tuple (lowest, highest), default=None
-        Of the values, black and white; None is the range of 99 % of the values.
+        Values drawn as black and white; None is the range of 99 % of the values.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and its Figure
     image_ : matplotlib AxesImage
-        All of them, side by side.
+        All images side by side.
     """
 
     _labels = {"xlabel": "code of", "ylabel": "noised"}
 
     @classmethod
     def from_estimator(cls, representation, X, *, t=0.6, random_state=0, ax=None):
-        """Noise rows to a time, and go back with the code of each.
+        """Noise rows to a time, and sample from there with the code of each row.
 
         Parameters
         ----------
         representation : DiffusionRepresentation or VariationalDiffusionRepresentation
             Fitted to images.
         X : array-like of shape (n_samples, n_features)
-            Few of them: n * n are sampled.
+            A few rows, since n * n samples are computed.
         t : float, default=0.6
             In [0, 1].
         random_state : int, RandomState instance or None, default=0
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------

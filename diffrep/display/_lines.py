@@ -1,4 +1,4 @@
-"""Curves of a fitted estimator: its training, its losses and its code over noise."""
+"""Displays of training, losses over time and information over time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["InformationProfileDisplay", "LossOverTimeDisplay", "TrainingDisplay"
 
 
 class TrainingDisplay(BaseDisplay):
-    """Losses over the epochs of the training.
+    """Losses over the epochs of training.
 
     Parameters
     ----------
@@ -34,7 +34,7 @@ class TrainingDisplay(BaseDisplay):
         representation : estimator
             Fitted.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -55,12 +55,12 @@ class TrainingDisplay(BaseDisplay):
 
 
 class LossOverTimeDisplay(BaseDisplay):
-    """Error of the noise over t: with the code, with that of another row, without.
+    """Denoising loss over t with the code, with another row's code and without a code.
 
     Parameters
     ----------
     results : DataFrame
-        Of ``loss_over_time`` of an estimator.
+        Result of ``loss_over_time`` of an estimator.
 
     Attributes
     ----------
@@ -83,7 +83,7 @@ class LossOverTimeDisplay(BaseDisplay):
         y, times : optional
             Of ``loss_over_time``.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -104,12 +104,12 @@ class LossOverTimeDisplay(BaseDisplay):
 
 
 class InformationProfileDisplay(BaseDisplay):
-    """What the code tells that noisy rows do not, in nats, over the noise.
+    """Information that the code adds to the noisy row, in nats, over the noise.
 
     Parameters
     ----------
     results : DataFrame
-        Of `diffrep.evaluation.information_profile`.
+        Result of `diffrep.evaluation.information_profile`.
 
     Attributes
     ----------
@@ -129,9 +129,9 @@ class InformationProfileDisplay(BaseDisplay):
             Fitted with `code_dropout`.
         X : array-like of shape (n_samples, n_features)
         times : optional
-            Of `diffrep.evaluation.information_profile`.
+            Result of `diffrep.evaluation.information_profile`.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Tables over time: how alike codes are, and where classifiers look."""
+"""Displays of the similarity of codes over time and of attention profiles."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ SIMILARITIES = {"cka": code_similarity, "mutual_information": code_information}
 
 
 class TimeSimilarityDisplay(BaseDisplay):
-    """How alike the codes at two times are, as a heat map.
+    """Heat map of the similarity of codes at two times.
 
     Parameters
     ----------
     results : DataFrame of shape (T, T)
-        By the times, of `diffrep.evaluation.code_similarity` or
+        Result of `diffrep.evaluation.code_similarity` or
         `diffrep.evaluation.code_information`.
 
     Attributes
@@ -42,7 +42,7 @@ class TimeSimilarityDisplay(BaseDisplay):
             None is eleven times from 0 to 1.
         method : {"cka", "mutual_information"}, default="cka"
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------
@@ -51,7 +51,7 @@ class TimeSimilarityDisplay(BaseDisplay):
         Raises
         ------
         ValueError
-            If there is no such method, or the representation is static.
+            If the method is unknown, or codes do not depend on t.
         """
         if method not in SIMILARITIES:
             raise ValueError(
@@ -70,12 +70,12 @@ class TimeSimilarityDisplay(BaseDisplay):
 
 
 class AttentionProfileDisplay(BaseDisplay):
-    """Where along the curve a classifier looks, a line for each class.
+    """Attention of a classifier over time, with a line for each class.
 
     Parameters
     ----------
     results : DataFrame of shape (n_classes, T)
-        Of `diffrep.evaluation.attention_profiles`.
+        Result of `diffrep.evaluation.attention_profiles`.
 
     Attributes
     ----------
@@ -96,11 +96,11 @@ class AttentionProfileDisplay(BaseDisplay):
             Fitted, with ``head="attention"``.
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,)
-            Classes to average by.
+            Classes over which attention is averaged.
         mask : optional
-            Of `diffrep.evaluation.attention_profiles`.
+            Result of `diffrep.evaluation.attention_profiles`.
         ax : matplotlib Axes, default=None
-            None makes a figure.
+            None creates a figure.
 
         Returns
         -------

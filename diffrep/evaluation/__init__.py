@@ -1,7 +1,7 @@
-"""What a representation is worth, and what it holds.
+"""Evaluation of representations.
 
-Arrays in, tidy DataFrames out. Any scikit-learn transformer is a representation,
-except where samples or losses of a diffusion model are asked for.
+Functions take arrays and return tidy DataFrames. Any scikit-learn transformer can be
+evaluated, except where samples or losses of a diffusion model are required.
 """
 
 from diffrep.evaluation._comparison import (

@@ -1,4 +1,4 @@
-"""Representations compared by the accuracy of a probe with few labels."""
+"""Comparison of representations by the accuracy of a probe with few labels."""
 
 from __future__ import annotations
 
@@ -41,31 +41,31 @@ def label_efficiency(
     probe=None,
     random_state=0,
 ):
-    """Accuracy of a probe that is trained on the codes of a few labelled rows.
+    """Compute the accuracy of a probe trained on codes of a few labelled rows.
 
     Parameters
     ----------
     representation : transformer
-        Fitted, on `X` or on other rows without labels; never on `X_test`.
+        Fitted on `X` or on other rows without labels, but not on `X_test`.
     X : array-like of shape (n_samples, n_features)
-        Rows to draw the labelled ones from.
+        Rows from which the labelled ones are drawn.
     y : array-like of shape (n_samples,)
         Their classes.
     X_test : array-like of shape (n_test, n_features)
     y_test : array-like of shape (n_test,)
     n_labels : sequence of int or "all", default=(10, 100, 1000, "all")
-        Numbers of labelled rows. Those below the number of classes, and those
-        that are not below n, are left out.
+        Numbers of labelled rows. Numbers below the number of classes or not below
+        n_samples are left out.
     n_draws : int, default=10
-        Choices of the labelled rows per number; "all" has one. Each has the
-        proportions of the classes, or the same number of every class if the
-        rarest would not be sure to come. They depend on `y` and
-        `random_state` alone, so every representation gets the same.
+        Number of draws of the labelled rows; "all" has one. Draws are stratified, or
+        have the same number of rows of each class if the rarest class might be
+        missing. They depend only on `y` and `random_state`, so all representations
+        use the same ones.
     probe : classifier, default=None
-        Cloned for each draw. None is a `LogisticRegression`, its tolerance
-        chosen for all labels of 60,000 rows to take seconds.
+        Cloned for each draw. None is a `LogisticRegression` with a tolerance for which
+        60,000 rows take seconds.
     random_state : int, RandomState instance or None, default=0
-        Chooses the labelled rows; None chooses other ones at each call.
+        Seed of the draws.
 
     Returns
     -------
@@ -75,7 +75,7 @@ def label_efficiency(
     Raises
     ------
     ValueError
-        If lengths do not match, or no number of labels can be used.
+        If lengths do not match, or if no number of labels is possible.
     """
     y, y_test = check_labels(X, y), check_labels(X_test, y_test)
     codes = dense(representation.transform(X))
@@ -96,12 +96,12 @@ def compare(
     random_state=0,
     n_jobs=None,
 ):
-    """Fit representations on splits of the rows; probe each with few labels.
+    """Fit representations on splits of the rows and compare them with few labels.
 
     Parameters
     ----------
     representations : dict of str to transformer
-        Not fitted; clones are, on the training rows without their labels.
+        Unfitted; clones are fitted on the training rows without their labels.
     X : array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
     cv : int, splitter or iterable of (train, test), default=3
@@ -110,10 +110,11 @@ def compare(
     n_labels, n_draws, probe : optional
         See `label_efficiency`.
     random_state : int, RandomState instance or None, default=0
-        Of the splits and the labelled rows. Clones for split number i get it
-        plus i, as every parameter named ``random_state``, their steps' too.
+        Seed of the splits and draws. For split i, all parameters named
+        ``random_state`` of a clone, including those of its steps, are set to the seed
+        plus i.
     n_jobs : int or None, default=None
-        Fits at a time, each in a process with one thread.
+        Number of parallel fits, each in a process with one thread.
 
     Returns
     -------
@@ -125,7 +126,7 @@ def compare(
     Raises
     ------
     TypeError
-        If representations are not in a dict.
+        If `representations` is not a dict.
     ValueError
         As for `label_efficiency`.
 
@@ -174,19 +175,19 @@ def compare(
 
 
 def accuracy_over_splits(results):
-    """Accuracy by representation and number of labels, over splits.
+    """Summarise accuracy by representation and number of labels.
 
     Parameters
     ----------
     results : DataFrame
-        Of `compare`.
+        Result of `compare`.
 
     Returns
     -------
     accuracy : DataFrame
-        Rows by (representation, n_labels), in the order of `results`; columns
-        mean, std and count of the splits' means over draws. The standard
-        deviation over one split is nan.
+        Indexed by (representation, n_labels), in the order of `results`. Columns mean,
+        std and count are over splits, of means over draws. The standard deviation for
+        one split is nan.
     """
     keys = ["representation", "n_labels"]
     by_split = results.groupby([*keys, "split"], sort=False)["accuracy"].mean()
@@ -194,12 +195,12 @@ def accuracy_over_splits(results):
 
 
 def accuracy_table(results):
-    """Accuracy and cost of representations as text, a row for each.
+    """Format accuracy and cost of representations as a table of text.
 
     Parameters
     ----------
     results : DataFrame
-        Of `compare`.
+        Result of `compare`.
 
     Returns
     -------
@@ -224,17 +225,17 @@ def accuracy_table(results):
 
 
 def paired_difference(results, first, second, *, level=0.95):
-    """By how much one representation is more accurate than another.
+    """Compute the difference in accuracy of two representations.
 
-    The difference of the means over draws, paired by split, with Student's t
-    interval over splits. Splits that share rows are not independent, so the
-    interval of ``cv=3`` is too short; that over seeds on one split is of the
-    seeds alone. See Nadeau and Bengio, Machine Learning 52, 2003.
+    Differences of means over draws are paired by split, with Student's t interval over
+    splits. Splits that share rows are not independent, so the interval of ``cv=3`` is
+    too short. An interval over seeds on one split only covers the variation of seeds.
+    See Nadeau and Bengio, Machine Learning 52, 2003.
 
     Parameters
     ----------
     results : DataFrame
-        Of `compare`.
+        Result of `compare`.
     first, second : str
         Names of representations.
     level : float, default=0.95
@@ -243,8 +244,8 @@ def paired_difference(results, first, second, *, level=0.95):
     Returns
     -------
     differences : DataFrame
-        Columns n_labels, difference, low, high, n_splits. The ends are nan if
-        there is one split.
+        Columns n_labels, difference, low, high, n_splits. The interval is nan for one
+        split.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a fitted representation holds: over time, by class, in nats, in samples."""
+"""Content of codes: accuracy over time, silhouettes, information, samples."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ def probe_over_time(
     n_draws=1,
     random_state=0,
 ):
-    """Accuracy of probes on codes at each time, and on all of these side by side.
+    """Compute the accuracy of probes on codes of each time, and of all times together.
 
     Parameters
     ----------
     representation : transformer
-        Fitted. If it has a ``t_grid_`` that is not None its codes depend on t
-        and come from ``encode(X, times)``; else it is static.
+        Fitted. If its ``t_grid_`` is not None, codes depend on t and are computed by
+        ``encode(X, times)``; otherwise it is static.
     X : array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
     X_test : array-like of shape (n_test, n_features)
@@ -56,16 +56,16 @@ def probe_over_time(
     n_labels : int or "all", default="all"
         Number of labelled rows.
     n_draws : int, default=1
-        Choices of the labelled rows, as in `label_efficiency`.
+        Number of draws of the labelled rows, as in `label_efficiency`.
     random_state : int, RandomState instance or None, default=0
-        Of the draws and of the default probes.
+        Seed of the draws and of the default probes.
 
     Returns
     -------
     results : DataFrame
-        Columns probe, t, stacked, draw, accuracy: a row for each time and
-        draw, and a row with t = nan and stacked = True for the codes of all
-        times as columns; or, if static, with t = nan and stacked = False.
+        Columns probe, t, stacked, draw, accuracy, with a row for each time and draw,
+        and a row with t = nan and stacked = True for the codes of all times together. A
+        static representation has rows with t = nan and stacked = False.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def probe_over_time(
 
 
 def class_silhouette(representations, X, y, *, times=None):
-    """How well codes separate the classes, without a classifier: silhouettes.
+    """Compute how well codes separate the classes, by silhouettes.
 
     Parameters
     ----------
@@ -106,14 +106,13 @@ def class_silhouette(representations, X, y, *, times=None):
     X : array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
     times : array-like of shape (T,), default=None
-        Times at which codes that depend on t are read; None is
-        ``np.linspace(0, 1, 11)``.
+        Times of codes that depend on t; None is ``np.linspace(0, 1, 11)``.
 
     Returns
     -------
     results : DataFrame
         Columns representation, t (nan if static), silhouette: the mean over
-        rows, between -1 and 1; 0 for classes that overlap entirely.
+        rows, between -1 and 1; 0 for classes that overlap completely.
 
     References
     ----------
@@ -128,34 +127,34 @@ def class_silhouette(representations, X, y, *, times=None):
 
 
 def information_profile(representation, X, *, times=None):
-    """How much a code tells of a row that its noisy version does not: in nats.
+    """Compute the information, in nats, that codes add to noisy rows.
 
-    What a code of z saves at a noise level is the rate at which information
-    about z is lost in noise,
+    The decrease of the loss by the code z at a noise level is the rate at which
+    information about z is lost in noise,
 
         loss without z - loss with z = -d I(z; x_t) / d ln(sigma / alpha),
 
-    both losses as in `loss_over_time`. Its integral from the first of the times
-    is ``I(z; x_t0) - I(z; x_t)``: what z knows and x_t does not, of all that is
-    seen at t0. At high noise it levels off at the information of the code.
+    with both losses as in `loss_over_time`. Its integral from the first time t0 is
+    ``I(z; x_t0) - I(z; x_t)``, the information in z that is lost between t0 and t. At
+    high noise it reaches the information of the code.
 
-    The losses are those of a network, not the least there are, so this is an
-    estimate, neither an upper nor a lower bound.
+    The losses are those of a network and not the smallest possible ones, so the result
+    is an estimate, neither an upper nor a lower bound.
 
     Parameters
     ----------
     representation : DiffusionRepresentation or VariationalDiffusionRepresentation
-        Fitted with `code_dropout`, so that there is a loss without a code.
+        Fitted with `code_dropout`, which is required for the loss without a code.
     X : array-like of shape (n_samples, n_features)
-        Preferably not seen in `fit`.
+        Preferably rows that were not used in `fit`.
     times : array-like of shape (T,), default=None
-        Times in [0, 1], with steps that are small in ``ln(sigma / alpha)``.
-        None is those of `loss_over_time`.
+        Times in [0, 1], closely spaced in ``ln(sigma / alpha)``. None uses the default
+        of `loss_over_time`.
 
     Returns
     -------
     profile : DataFrame
-        Columns t, sigma, loss_without_code, loss_with_code, nats; by rising t.
+        Columns t, sigma, loss_without_code, loss_with_code and nats, sorted by t.
 
     Raises
     ------
@@ -181,7 +180,7 @@ def information_profile(representation, X, *, times=None):
 
 
 def sample_diversity(representations, X, *, n_draws=10, random_state=0, **options):
-    """How much samples of one code differ: what the code leaves open.
+    """Compute the variance of samples with the same code.
 
     Parameters
     ----------
@@ -190,18 +189,17 @@ def sample_diversity(representations, X, *, n_draws=10, random_state=0, **option
     X : array-like of shape (n_samples, n_features)
         Rows whose codes are sampled.
     n_draws : int, default=10
-        Samples of each code, at least 2.
+        Number of samples per code, at least 2.
     random_state : int, RandomState instance or None, default=0
     **options
-        Of ``sample``.
+        Arguments of ``sample``.
 
     Returns
     -------
     results : DataFrame
-        Columns representation, n_columns of the code, diversity: the variance
-        among samples of one code, averaged over codes and features, against
-        that of the rows. 0 says that the code fixes the row, 1 that it says
-        nothing.
+        Columns representation, n_columns of the code, and diversity: the variance of
+        samples with the same code, averaged over codes and features, relative to that
+        of the rows. It is 0 if the code determines the row and 1 if it says nothing.
     """
     seed, rows = integer_seed(random_state), []
     total = np.var(np.asarray(X, dtype=np.float64), axis=0).mean()

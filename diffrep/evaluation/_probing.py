@@ -1,4 +1,4 @@
-"""Labelled rows, probes on their codes, one fit of a comparison."""
+"""Draws of labelled rows, probes on codes, and single fits of a comparison."""
 
 from __future__ import annotations
 

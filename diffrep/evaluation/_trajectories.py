@@ -1,4 +1,4 @@
-"""Curves of codes: what times share, and where classifiers look."""
+"""Curves of codes: similarity of times and attention of classifiers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = [
 
 
 def code_similarity(representation, X, times=None):
-    """How alike the codes at two times are: linear CKA.
+    """Compute the similarity of codes at two times by linear CKA.
 
     Kornblith, Norouzi, Lee and Hinton, "Similarity of Neural Network
     Representations Revisited", ICML 2019, equation 3 with a linear kernel.
@@ -37,8 +37,8 @@ def code_similarity(representation, X, times=None):
     Returns
     -------
     similarity : DataFrame of shape (T, T)
-        By the times. 1 for codes that are the same up to rotation, scale and
-        shift, 0 for uncorrelated ones, nan where all rows have one code.
+        Indexed by time. 1 for codes that are equal up to rotation, scale and shift, 0
+        for uncorrelated codes, nan if all rows have the same code.
 
     Raises
     ------
@@ -66,9 +66,9 @@ def code_information(
     batch_size=256,
     random_state=0,
 ):
-    """How much the codes at two times tell of each other: mutual information.
+    """Estimate the mutual information of codes at two times.
 
-    By a neural estimator (MINE), see
+    The estimator is neural (MINE), see
     :func:`diffrep.core.mutual_information.mutual_information`.
 
     Parameters
@@ -79,18 +79,18 @@ def code_information(
     times : array-like of shape (T,), default=None
         Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
     normalize : bool, default=True
-        Whether to divide by the geometric mean of what the codes at either
-        time tell of themselves, which the estimator finds finite.
+        Whether to divide by the geometric mean of the information of each code with
+        itself, for which the estimate is finite.
     n_steps : int, default=1000
-        Steps of training of the estimator.
+        Number of training steps of the estimator.
     batch_size : int, default=256
-        Rows in a step; the logarithm of it is about the largest estimate.
+        Rows per step. The logarithm of it is about the largest possible estimate.
     random_state : int, RandomState instance or None, default=0
 
     Returns
     -------
     information : DataFrame of shape (T, T)
-        By the times; in nats, or a share if normalised.
+        Indexed by time; in nats, or a ratio if normalised.
 
     Raises
     ------
@@ -118,15 +118,15 @@ def code_information(
 
 
 def attention_masks(n_times, index):
-    """Masks that hide one time, the reading token, both, or all but that time.
+    """Return masks of one time, the class token, both, or all but that time.
 
-    Those of the companion paper, arXiv 2210.13774, numbered 0 to 4 there.
+    They are numbered 0 to 4 in the companion paper, arXiv 2210.13774.
 
     Parameters
     ----------
     n_times : int
     index : int
-        Number of the time, from 0.
+        Index of the time, from 0.
 
     Returns
     -------
@@ -146,7 +146,7 @@ def attention_masks(n_times, index):
 
 
 def attention_profiles(classifier, X, y, *, mask=None):
-    """Where along the curve a classifier looks, by class.
+    """Compute the mean attention of a classifier to each time, by class.
 
     Parameters
     ----------
@@ -154,15 +154,16 @@ def attention_profiles(classifier, X, y, *, mask=None):
         Fitted, with ``head="attention"``.
     X : array-like of shape (n_samples, n_features)
     y : array-like of shape (n_samples,)
-        Classes to average by: those of the classifier, or any others.
+        Classes over which attention is averaged; they may differ from those of the
+        classifier.
     mask : array-like of bool of shape (T + 1,), default=None
-        Where it may look, see `attention_masks`.
+        Allowed times, see `attention_masks`.
 
     Returns
     -------
     profiles : DataFrame of shape (n_classes, T)
-        Shares of the attention to the times, without what the reading token
-        keeps to itself; rows sum to 1.
+        Shares of the attention to each time, without that of the class token to itself;
+        rows sum to 1.
     """
     y = check_labels(X, y)
     weights = classifier.attention(X, mask=mask)
@@ -171,7 +172,7 @@ def attention_profiles(classifier, X, y, *, mask=None):
 
 
 def jensen_shannon(profiles):
-    """How different profiles are: Jensen-Shannon divergences in bits.
+    """Compute Jensen-Shannon divergences of profiles, in bits.
 
     Parameters
     ----------
@@ -181,7 +182,7 @@ def jensen_shannon(profiles):
     Returns
     -------
     divergences : DataFrame of shape (n_profiles, n_profiles)
-        0 for equal profiles, 1 for those that share no time.
+        0 for equal profiles, 1 for profiles without a common time.
     """
     rows = profiles.to_numpy()
     distance = [[jensenshannon(p, q, base=2) for q in rows] for p in rows]

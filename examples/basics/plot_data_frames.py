@@ -1,13 +1,14 @@
 """
-Data frames in and out
-======================
+Data frames
+===========
 
-Names of columns are checked on the way in, and codes have names on the way out. What
-is in such a column?
+Representations check the names of columns in `fit` and `transform`, and can return
+codes as data frames. This example correlates the components of a code with the columns
+of the data.
 """
 
 # %%
-# `set_output` asks any scikit-learn transformer for data frames; "polars" works as
+# `set_output` makes any scikit-learn transformer return data frames; "polars" works as
 # well.
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -21,16 +22,16 @@ codes = rep.set_output(transform="pandas").fit_transform(X)
 print(codes.head(3).round(2).T.to_string())
 
 # %%
-# A frame of other columns is refused, and the message says which are missing.
+# A frame with other columns is rejected, and the message names the missing ones.
 try:
     rep.transform(X.drop(columns="alcohol"))
 except ValueError as error:
     print(error)
 
 # %%
-# With names on both sides one line correlates codes with what went in. A component
-# goes with a group of columns that vary together in wine: number 2 with phenols and
-# dilution, number 3 with colour, number 5 with alcohol and proline.
+# Correlations of columns and components need one line. Each component is correlated
+# with a group of columns that vary together: number 2 with phenols and dilution, number
+# 3 with colour, number 5 with alcohol and proline.
 both = pd.concat([X, codes], axis=1).corr()
 correlation = both.loc[X.columns, codes.columns]
 fig, ax = plt.subplots(figsize=(6, 5), layout="constrained")

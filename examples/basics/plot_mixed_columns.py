@@ -1,14 +1,15 @@
 """
-A table of mixed columns
-========================
+A table with mixed columns
+==========================
 
-Numbers of different scales, categories, missing values: what does one do with such a
-table? What one always does in scikit-learn: a ColumnTransformer first.
+Numbers of different scale, categories and missing values are prepared by a
+ColumnTransformer, as for other scikit-learn estimators.
 """
 
 # %%
-# Cars of the seventies: how far do they go with a gallon? Some horsepowers are hidden
-# here, as if nobody had written them down; two columns are categories.
+# The table describes cars of the seventies, and the task is to predict how far they go
+# with a gallon. Two columns are categories. Some horsepowers are removed here to show
+# how to handle missing values.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -31,8 +32,9 @@ X.loc[rng.random(len(X)) < 0.1, "horsepower"] = np.nan
 X, X_test, y, y_test = train_test_split(X, y, test_size=0.3, random_state=0)
 
 # %%
-# One-hot columns are fine: the default views of a table replace entries by those of
-# other rows, which keeps a binary column binary. How far a car goes is in no column.
+# One-hot columns need no special treatment: the default views of a table replace
+# entries by those of other rows, so binary columns stay binary. The target is not among
+# the columns.
 columns = make_column_transformer(
     (make_pipeline(SimpleImputer(), StandardScaler()), numbers),
     (OneHotEncoder(sparse_output=False), ["cylinders", "origin"]),
@@ -42,9 +44,10 @@ steps = make_pipeline(columns, rep).fit(X)
 codes, codes_test = steps.transform(X), steps.transform(X_test)
 
 # %%
-# A map of cars: cars of one origin and size lie together, and those that need most are
-# at the lower left. Two numbers tell most of the mileage of cars that were not in
-# `fit`, though they were made without it; all columns tell more.
+# On the map of the first two components, cars of the same origin and size are close to
+# each other, and the cars with the highest consumption are at the lower left. The two
+# components explain most of the mileage of cars that were not in `fit`, although they
+# were learned without it; all components explain more.
 neighbors = KNeighborsRegressor(10).fit(codes, y)
 print(f"R² of ten neighbours, two numbers: {neighbors.score(codes_test, y_test):.2f}")
 everything = make_pipeline(columns, KNeighborsRegressor(10)).fit(X, y)

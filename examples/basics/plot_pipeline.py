@@ -2,13 +2,13 @@
 A representation in a Pipeline
 ==============================
 
-Many rows, few labels: the representation is fitted on all rows, the classifier on
+With many rows and few labels, fit the representation on all rows and the classifier on
 the labelled ones.
 """
 
 # %%
-# The digits without their labels, but for 30. `FrozenEstimator` keeps the pipeline
-# from fitting the representation again on these 30.
+# Only 30 digits are labelled. `FrozenEstimator` prevents the pipeline from fitting the
+# representation again on these 30.
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.frozen import FrozenEstimator
@@ -29,7 +29,8 @@ rep = DiffusionRepresentation(
 rep.fit(X)
 
 # %%
-# The same classifier on codes and on pixels, for twenty choices of the 30 labels.
+# The same classifier is trained on codes and on pixels, for twenty draws of the 30
+# labels.
 classifiers = {
     "pixels": LogisticRegression(max_iter=5000),
     "codes": make_pipeline(FrozenEstimator(rep), LogisticRegression(max_iter=5000)),
@@ -42,11 +43,11 @@ for labelled, _ in choices.split(X, y):
         accuracy[name].append(classifier.score(X_test, y_test))
 
 # %%
-# The loss has levelled off. With 30 labels the codes are about ten points ahead of the
+# The loss has levelled off. With 30 labels, codes are about ten points better than
 # pixels.
 fig, (left, right) = plt.subplots(1, 2, figsize=(8, 3), layout="constrained")
 left.plot(rep.history_["epoch"], rep.history_["train_denoising"])
 left.set(xlabel="epoch", ylabel="denoising loss", title="training, no labels")
 right.boxplot(list(accuracy.values()), tick_labels=list(accuracy))
-right.set(ylabel="test accuracy", title="30 labels, 20 choices of them")
+right.set(ylabel="test accuracy", title="30 labels, 20 draws")
 plt.show()

@@ -1,14 +1,14 @@
 """
-Cross-validation and searches
-=============================
+Cross-validation and grid search
+================================
 
-Does a representation pay, and how long should its code be? It is a step of a pipeline:
-cross-validation scores it, a grid search chooses among its parameters.
+A representation is a step of a pipeline, so cross-validation measures whether it
+improves a classifier, and a grid search chooses its parameters.
 """
 
 # %%
-# Each split trains on 300 digits, the representation as well as the classifier, and
-# tests on 300 that neither has seen.
+# In each split, both the representation and the classifier are trained on 300 digits
+# and tested on another 300.
 import matplotlib.pyplot as plt
 import pandas as pd
 from sklearn.datasets import load_digits
@@ -33,17 +33,16 @@ codes = cross_val_score(pipeline, X, y, cv=splits)
 print(f"pixels: {pixels.mean():.3f}   codes: {codes.mean():.3f}")
 
 # %%
-# A grid over parameters of both steps; names have that of the step before them. Any
-# parameter can be searched, here the length of the code and the views it is to ignore.
-# With `refit`, the default, the search would fit the best once more, on all rows.
+# A grid can contain parameters of both steps, prefixed by the name of the step. Here it
+# contains the length of the code and the views. With `refit=True`, the default, the
+# search would finally fit the best pipeline on all rows.
 grid = {"codes__n_components": [8, 128], "codes__augment": [None, "image"]}
 search = GridSearchCV(pipeline, grid, cv=splits, refit=False).fit(X, y)
 print(search.best_params_)
 
 # %%
-# Codes of eight numbers lose six points to the pixels. Codes of 128 are two points
-# ahead if shifts and turns of an image are its views, and level without views: it is
-# the views that helped.
+# Codes with eight components are six points worse than pixels. Codes with 128
+# components are two points better if views are used, and equal without views.
 results = pd.DataFrame(search.cv_results_)
 results["views"] = results["param_codes__augment"].fillna("none")
 table = results.pivot(

@@ -1,14 +1,15 @@
 """
-Signals of a sensor, few labels
-===============================
+Signals with few labels
+=======================
 
-Four kinds of sounds, each beginning anywhere in a noisy recording of two microphones.
-`signal_shape=(channels, length)` is all that the estimator has to be told.
+This example classifies four kinds of sounds, recorded by two microphones with noise.
+Each sound starts at a random time. For signals, `signal_shape=(channels, length)` is
+the only parameter to set.
 """
 
 # %%
-# Two channels of 256 samples: a tone that rises, one that falls, a ring and a double
-# click. The second microphone hears all of it later and fainter.
+# Each signal has two channels of 256 samples and contains a rising tone, a falling
+# tone, a ring or a double click. The second microphone receives it later and weaker.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.frozen import FrozenEstimator
@@ -38,15 +39,16 @@ for signal, kind, start in zip(X, y, rng.integers(length - 70, size=n), strict=T
 y_test = y[600:]
 
 # %%
-# The array goes in as it is, (n_samples, channels, length), without labels.
-# `max_epochs=0` takes the codes of the start in closed form: filters that k-means finds
-# in windows of the signals, at several scales, and how often and how much they respond.
+# The array is passed as it is, with the shape (n_samples, channels, length), and
+# without labels. `max_epochs=0` gives the codes of the closed-form initialisation:
+# filters that k-means finds in windows of the signals at several scales, and statistics
+# of their responses.
 rep = DiffusionRepresentation(signal_shape=(2, length), max_epochs=0, random_state=0)
 rep.fit(X[:600])
 
 # %%
-# A linear classifier on 12 to 200 labels: of the values, of the amplitudes of their
-# frequencies, and of codes.
+# A linear classifier is trained with 12 to 200 labels on the values, on the amplitudes
+# of their frequencies, and on codes.
 values = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
 on_codes = make_pipeline(FrozenEstimator(rep), LogisticRegression(max_iter=1000))
 spectra = np.abs(np.fft.rfft(X)).reshape(n, -1)
@@ -62,9 +64,9 @@ accuracy = {
 }
 
 # %%
-# A sound may begin anywhere, so the values themselves are next to useless. The
-# amplitudes of the frequencies do not depend on where it begins, but a tone that falls
-# has those of one that rises. With fifty labels, codes tell most of them apart.
+# Since a sound can start at any time, the values themselves are nearly useless. The
+# amplitudes of frequencies do not depend on the start, but they are the same for rising
+# and falling tones. Codes distinguish most of the sounds with fifty labels.
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3), layout="constrained")
 for kind in range(4):
     left.plot(X[y == kind][0, 0] + 3 * kind, linewidth=0.8)

@@ -1,16 +1,16 @@
 """
-What a code knows, over t
-=========================
+Accuracy of codes over t
+========================
 
-The encoder E(x0, t) of the paper is told the time: its code is what helps to denoise at
-that noise level. A probe tells how much of the classes is in it at each time. Codes of
-autoencoders and of simCLR know no time; they are flat lines beside it (Mittal et al.,
-2023, figures 4 and 5).
+The encoder E(x0, t) of the paper receives the time, and its code is trained to help
+with denoising at that noise level. A linear classifier measures how much of the classes
+each code contains. Autoencoders and simCLR do not depend on time; their accuracies are
+horizontal lines (Mittal et al., 2023, figures 4 and 5).
 """
 
 # %%
-# All representations see the same images, the same views of them, and start from the
-# same encoder; none sees a label.
+# All representations are fitted to the same images, with the same views and initial
+# encoder, and without labels.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -51,8 +51,8 @@ for representation in representations.values():
     representation.fit(X)
 
 # %%
-# Thirty labels, five choices of them, at eleven times. Dotted: the codes of all times
-# side by side.
+# Accuracies are for thirty labels, five draws of them, at eleven times. Dotted lines
+# are codes of all times side by side.
 probe = {"linear": LogisticRegression(max_iter=5000)}
 results = {
     name: probe_over_time(
@@ -62,11 +62,11 @@ results = {
 }
 
 # %%
-# On the left, no time of DRL or VDRL is better than another by more than one split can
-# tell from chance. On the right, why: linear CKA is 1 for codes that differ by a
-# rotation and a scale only, and after so few epochs codes at all times are nearly the
-# same. Nothing makes a code forget what its time does not ask for. Codes that do differ
-# over t are read off one code, see "One fit, three questions".
+# On the left, differences between the times of DRL and VDRL are within the noise of one
+# split. The right figure shows the reason: linear CKA is 1 for codes that differ only
+# by a rotation and a scale, and after so few epochs the codes at all times are nearly
+# the same, because nothing removes information that a time does not need. Codes that do
+# differ over t are read out from a single code, see "One fit, three tasks".
 times = np.linspace(0, 1, 11)
 similarity = code_similarity(representations["DRL"], X_test, times)
 

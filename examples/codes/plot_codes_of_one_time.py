@@ -1,14 +1,15 @@
 """
-Codes of one time, and curves over all
-======================================
+Codes of one time, and curves over all times
+============================================
 
-At which noise do codes tell classes apart? Either train one code for each time, and
-look at the silhouettes of the classes. Or train one code that depends on t: the image
-is then a curve.
+At which noise level do codes separate the classes? One way to find out is to train a
+code for each time and compare the silhouettes of the classes. Another is to train one
+code that depends on t, so that each image becomes a curve.
 """
 
 # %%
-# Codes of two numbers, each trained at one time only, with the loss of the paper.
+# These codes have two components. Each is trained at a single time, with the loss of
+# the paper.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -45,8 +46,9 @@ silhouettes = class_silhouette(representations, X, y)
 print(silhouettes[["representation", "silhouette"]].round(3).to_string(index=False))
 
 # %%
-# At little noise the code is paid for details, at very much the loss of the paper pays
-# next to nothing; in between, classes come apart. The cloud is that of the best time.
+# At low noise the code is trained to hold details. At very high noise the loss of the
+# paper is almost zero. In between, the classes separate. The scatter plot is for the
+# best time.
 best = silhouettes.loc[silhouettes["silhouette"].idxmax(), "representation"]
 fig, (left, right) = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained")
 left.plot(silhouettes["representation"], silhouettes["silhouette"], marker="o")
@@ -56,9 +58,9 @@ right.set(title=f"codes at t = {best}")
 plt.show()
 
 # %%
-# One code for all times, of two numbers: every image is a curve, from a black dot where
-# there is little noise outwards. The more noise, the more the code says, and images of
-# one class go one way.
+# Here one code with two components is trained for all times. Each image is a curve that
+# starts at a black dot, where the noise is low. With more noise the codes hold more
+# information, and images of a class move in the same direction.
 curved = DiffusionRepresentation(
     2, t_grid=1, time_conditioning="full", max_epochs=2 * MAX_EPOCHS, **shared
 )

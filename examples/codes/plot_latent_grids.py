@@ -1,16 +1,17 @@
 """
-What lies between: samples over a plane of codes
-================================================
+Samples over the plane of codes
+===============================
 
-A code of two numbers is a point of a plane. Going over the plane in small steps and
-drawing an image for each point shows what the code means, and what lies between the
-classes: the paper's figures 1 and 2 (Mittal et al., 2023).
+A code with two components is a point of a plane. Sampling an image at each point of a
+grid shows what the components mean and what lies between the classes, as in figures 1
+and 2 of the paper (Mittal et al., 2023).
 """
 
 # %%
-# On the left, where the images lie; on the right, a sample for each point of the middle
-# of the same plane: where the zeros lie, samples are round, and from class to class the
-# strokes turn into each other. Without views, so that samples are where images are.
+# On the left are the codes of images. On the right is one sample for each point in the
+# middle of the same plane: samples are round where the codes of zeros are, and strokes
+# change gradually between classes. Views are turned off, so that samples have the
+# position of the images.
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 

@@ -2,15 +2,16 @@
 The level of detail
 ===================
 
-A code of two numbers cannot hold an image. What it holds is chosen by the noise that
-it is paid for. The paper weighs the error of the noise alike at all times: then hardly
-anything is paid at high noise, and the code holds details, the stroke of the pen. Paid
-at high noise, where nothing is left of the image, it has to say what the image shows:
-the setting of Mittal et al. (2023), figures 2 and 3.
+A code with two components cannot hold an image. What it holds depends on the noise
+levels that the loss emphasises. The weight of the paper at uniform times almost ignores
+high noise, so the code holds details, such as the thickness of the stroke. With more
+weight at high noise, where nothing is left of the image, the code holds the content.
+This example follows figures 2 and 3 of Mittal et al. (2023).
 """
 
 # %%
-# Handwritten digits, every two by two pixels averaged, so that a fit takes seconds.
+# The images are handwritten digits, averaged over 2 x 2 pixels so that a fit takes
+# seconds.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.model_selection import cross_val_score
@@ -29,8 +30,8 @@ X, y = images.mean((2, 4)).reshape(-1, 196), np.r_[data.y_train, data.y_test]
 ink = X.sum(axis=1)
 
 # %%
-# Uniform times with the paper's weight of the loss, and high noise, for a deterministic
-# and a variational code.
+# The settings are uniform times with the weight of the paper, and high noise, for a
+# deterministic and a variational code.
 stroke = PAPER_SETTING | {"time_conditioning": "readout"}  # one code for all t
 classes = stroke | {"loss_weighting": "edm", "time_sampling": "high_noise"}
 shared = {"image_shape": (1, 14, 14), "max_epochs": 16, "random_state": 0}
@@ -43,9 +44,9 @@ representations = {
 codes = {name: rep.fit_transform(X) for name, rep in representations.items()}
 
 # %%
-# The same codes twice: coloured by the ink of the image above, by its class below.
-# The titles say what ten nearest neighbours of a code know: the share of the variance
-# of the ink, and how often they are right about the class.
+# The upper row shows the codes coloured by the amount of ink, the lower row by class.
+# The titles give the results of ten nearest neighbours on the code: the explained share
+# of the variance of ink, and the accuracy for the class.
 fig, axes = plt.subplots(2, 4, figsize=(12, 6.4), layout="constrained")
 shades = np.clip(ink, *np.quantile(ink, [0.02, 0.98]))
 for (upper, lower), (name, z) in zip(axes.T, codes.items(), strict=True):

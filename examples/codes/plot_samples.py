@@ -2,13 +2,14 @@
 Samples from codes
 ==================
 
-Codes go back to images: many different ones for a short code, nearly one for a long
-one; exaggerated with guidance; and from the mean code of a class, images of that class.
+`sample` generates images from codes. Images with the same short code vary; those with
+the same long code are nearly equal. Guidance amplifies the code, and the mean code of a
+class generates images of that class.
 """
 
 # %%
-# Codes of 2 and of 32 numbers. `fit_decoder` goes on with the score network alone, for
-# codes of images as they are, without views.
+# The codes have 2 and 32 components. `fit_decoder` continues the training of the score
+# network for codes of images without views.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -47,8 +48,8 @@ def show(ax, images, title, n_columns=10):
 
 
 # %%
-# Five samples of each of ten codes, those of the images in the first line: the more
-# components, the more alike they are, and the more like the image.
+# Each column has five samples of one code, below the image of that code. With more
+# components, the samples are more similar to each other and to the image.
 rows = X_test[[(y_test == digit).argmax() for digit in range(10)]]
 fig, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 for ax, (name, rep) in zip(axes, representations.items(), strict=True):
@@ -57,8 +58,9 @@ for ax, (name, rep) in zip(axes, representations.items(), strict=True):
 plt.show()
 
 # %%
-# In numbers: the variance among samples of one code against that of all images, and how
-# many samples of codes of test images a classifier of real images calls what they are.
+# The table gives the variance of samples with the same code, relative to that of all
+# images, and the share of samples from codes of test images that a classifier trained
+# on real images assigns to the right class.
 judge = SVC().fit(X, y)
 table = sample_diversity(representations, X_test[:100]).set_index("representation")
 table["recognised"] = [
@@ -69,7 +71,8 @@ print(table.round(3))
 print(f"real images recognised: {judge.score(X_test, y_test):.3f}")
 
 # %%
-# The mean code of each class, with growing guidance: first without the code at all.
+# These are samples from the mean code of each class with increasing guidance. With
+# guidance 0, on the left, the code is not used at all.
 rep = representations["32 components"]
 codes = rep.transform(X)
 means = np.stack([codes[y == digit].mean(axis=0) for digit in range(10)])

@@ -1,16 +1,16 @@
 """
-What the code adds, and where
-=============================
+What the code adds at each noise level
+======================================
 
-How much a code tells of an image depends on what is left of the image. At little
-noise the noisy image says it all; at much noise the code has to. Here this is
-measured in nats, and seen: images are noised and denoised again with the codes of
-other images.
+How much a code adds depends on how much of the image is left. At low noise the noisy
+image shows almost everything; at high noise the code has to provide the content. This
+example measures the information in nats, and shows images that are noised and then
+denoised with the codes of other images.
 """
 
 # %%
-# One estimator on the pixels of the digits. A tenth of the rows is denoised without its
-# code, so that what the code adds can be told.
+# The representation is fitted to the pixels of the digits. For a tenth of the rows the
+# code is dropped during training, so that the loss without a code can be measured.
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -38,10 +38,10 @@ rep = DiffusionRepresentation(
 ).fit(X)
 
 # %%
-# Left, the training. In the middle, the squared error of the noise at each t: with the
-# code of the image it is lower than without one, with the code of another image higher,
-# and where there is little noise the code hardly matters. Right, what the code knows
-# that the noisy image does not: nothing at little noise, some twenty nats at much.
+# Left: the training loss. Middle: the squared error of the predicted noise at each t.
+# The code of the image makes it smaller, the code of another image makes it larger, and
+# at low noise the code hardly matters. Right: the information that the code adds to the
+# noisy image, from none at low noise to about twenty nats at high noise.
 fig, axes = plt.subplots(1, 3, figsize=(12, 3.6), layout="constrained")
 TrainingDisplay.from_estimator(rep, ax=axes[0])
 LossOverTimeDisplay.from_estimator(rep, X_test, ax=axes[1])
@@ -49,9 +49,9 @@ InformationProfileDisplay.from_estimator(rep, X_test, ax=axes[2])
 plt.show()
 
 # %%
-# Images in the first column are noised to a time t and denoised with the codes of the
-# images in the first line. With little noise (left) all of a line stay what they were;
-# with much noise (right) all of a column become the one whose code they got.
+# The images in the first column are noised to time t and denoised with the codes of the
+# images in the first row. At low noise (left) all images of a row stay the same. At
+# high noise (right) all images of a column show the image whose code was given.
 rows = X_test[[(y_test == digit).argmax() for digit in (0, 1, 4, 7)]]
 fig, axes = plt.subplots(1, 3, figsize=(12, 4.2), layout="constrained")
 for ax, t in zip(axes, (0.3, 0.55, 0.75), strict=True):
@@ -60,7 +60,8 @@ for ax, t in zip(axes, (0.3, 0.55, 0.75), strict=True):
 plt.show()
 
 # %%
-# With its own code an image survives any noise, up to what codes leave open.
+# With its own code, an image can be recovered at any noise level, up to details that
+# the code does not hold.
 fig, ax = plt.subplots(figsize=(9, 4), layout="constrained")
 ReconstructionDisplay.from_estimator(
     rep, X_test[:12], times=(0.3, 0.5, 0.7, 1.0), ax=ax

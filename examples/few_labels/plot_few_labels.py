@@ -1,13 +1,13 @@
 """
-Few labels, many rows
-=====================
+Few labels, many unlabelled rows
+================================
 
-Five labels for each digit, and more than a thousand digits without one. What can a
-classifier make of the latter? All are tested on digits that none has seen.
+This example compares classifiers for five labels of each digit and more than a thousand
+unlabelled digits. All are tested on digits that they have not seen.
 """
 
 # %%
-# -1 marks rows without a label, as everywhere in scikit-learn.
+# Unlabelled rows are marked by -1, as in scikit-learn.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -32,8 +32,8 @@ labels = np.full(len(y), -1)
 labels[known] = y[known]
 
 # %%
-# A representation needs no labels: it is fitted on all rows. Frozen, it goes before
-# any classifier of scikit-learn; LaplaceNet starts from it.
+# The representation is fitted on all rows without labels. When it is frozen, it can be
+# combined with any scikit-learn classifier. LaplaceNet starts its training from it.
 image_shape = (1, 8, 8)
 rep = DiffusionRepresentation(
     image_shape=image_shape, max_epochs=MAX_EPOCHS, random_state=0
@@ -57,9 +57,9 @@ for name, classifier in classifiers.items():
     accuracy[name] = classifier.fit(X, labels).score(X_test, y_test)
 
 # %%
-# The graph is worth more than the unlabelled rows' own guesses (self-training), a graph
-# of codes more than one of pixels; and LaplaceNet, which draws its graph anew from what
-# it has learned, goes on from there.
+# Label propagation on a graph is better than self-training, and a graph of codes is
+# better than a graph of pixels. LaplaceNet improves the result further by updating its
+# graph during training.
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 bars = ax.barh(list(accuracy), list(accuracy.values()))
 ax.bar_label(bars, fmt="%.3f", padding=3)

@@ -2,14 +2,14 @@
 How many labels a representation saves
 ======================================
 
-If every label has its price, the question is not how accurate a classifier is, but how
-many labels it needs to be so.
+If labels are expensive, the question is how many labels a classifier needs to reach a
+given accuracy.
 """
 
 # %%
-# `compare` fits clones on the training rows without their labels, and probes their
-# codes with a logistic regression on few of them: five choices of the labelled rows on
-# each split, the same for all.
+# `compare` fits clones on the training rows without their labels and trains logistic
+# regressions on codes of a few labelled rows. The labelled rows are drawn five times
+# for each split and are the same for all methods.
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -33,14 +33,14 @@ results = compare(representations, X, y, cv=2, n_labels=[10, 30, 100, "all"], n_
 print(accuracy_table(results).drop(columns="rows/s").to_string())
 
 # %%
-# In numbers, paired by split: how much more accurate codes are than pixels. Two splits
-# are too few for the interval that comes along.
+# `paired_difference` compares codes with pixels on each split. Two splits are too few
+# for a reliable interval.
 table = paired_difference(results, "DRL", "pixels")
 print(table[["n_labels", "difference"]].round(3).to_string(index=False))
 
 # %%
-# With thirty labels codes are nearly where pixels are with a hundred; the fewer labels,
-# the larger the gain. PCA, which is fitted to the same rows, gains nothing.
+# With thirty labels, codes are nearly as accurate as pixels with a hundred. The gain is
+# largest for the fewest labels. PCA, which is fitted to the same rows, gains nothing.
 results["n_rows"] = len(X) * 2 // 3
 display = LabelEfficiencyDisplay.from_results(results)
 display.ax_.grid(axis="y")

@@ -1,15 +1,16 @@
 """
-One fit, three questions
-========================
+One fit, three tasks
+====================
 
-Painted digits ask three questions: which digit, which pen, which paper. Colours are
-most of what differs between such images, so a code is mostly about colours, and with
-few labels a classifier hardly finds the digit in it. Read at the right noise level, the
-same code answers each of them. Nothing is trained twice.
+Coloured digits pose three tasks: predict the digit, the pen colour or the paper colour.
+Most of the variation of such images is colour, so a code mostly describes colours, and
+a classifier with few labels hardly finds the digit. Read out at the right noise level,
+the same code solves each task without further training.
 """
 
 # %%
-# Handwritten digits, every two by two pixels averaged, in nine pens on nine papers.
+# The images are handwritten digits, averaged over 2 x 2 pixels, in nine pen colours on
+# nine paper colours.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -35,16 +36,17 @@ for ax, row in zip(axes, X, strict=False):
 plt.show()
 
 # %%
-# One fit without labels. Thirty-two columns are read at each of four times, which are
-# placed by how much the noisy image still tells of the code.
+# The representation is fitted once, without labels. It returns thirty-two columns at
+# each of four times, which are chosen by how well the noisy image predicts the code.
 rep = DiffusionRepresentation(
     32, t_grid=4, image_shape=(3, 14, 14), max_epochs=MAX_EPOCHS, random_state=0
 ).fit(X[train])
 print("times:", rep.t_grid_.round(2))
 
 # %%
-# A hundred labels for each question. `TimeSelector` chooses the time by leaving out one
-# labelled row after the other. The last time, t = 1, is the code without noise levels.
+# There are a hundred labels for each task. `TimeSelector` chooses the time by the
+# leave-one-out error on the labelled rows. The last time, t = 1, is the code without a
+# `t_grid`.
 codes, codes_test = rep.transform(X[train]), rep.transform(X[test])
 labelled = np.random.default_rng(1).permutation(len(train))[:100]
 classifier = LogisticRegression(max_iter=2000)
@@ -63,11 +65,11 @@ for name, y in {"digit": digit, "pen": pen, "paper": paper}.items():
     t = rep.t_grid_[chosen[0].index_]
     ax.plot(t, accuracy, "o", markersize=14, fillstyle="none", color=line.get_color())
     print(f"{name}: {accuracies[-1]:.3f} at t = 1, {accuracy:.3f} at t = {t:.2f}")
-ax.set(xlabel="t at which the code is read", ylabel="accuracy with 100 labels")
-ax.legend(title="question (circle: chosen)")
+ax.set(xlabel="t", ylabel="accuracy with 100 labels")
+ax.legend(title="task (circle: chosen time)")
 plt.show()
 
 # %%
-# Colours are the same all over an image and survive much noise; strokes do not. So at
-# moderate noise colours are told by the noisy image, and the code is read as what is
-# washed out, the digit. Pen and paper are read near t = 1.
+# Colours cover the whole image and survive a lot of noise, while strokes do not. At
+# moderate noise, the noisy image shows the colours, so the code emphasises the digit.
+# Pen and paper are predicted best near t = 1.

@@ -1,15 +1,14 @@
 """
-Reading whole curves
-====================
+Classifying curves of codes
+===========================
 
-Codes that are read at several noise levels are curves. What do their parts share, where
-along them does a classifier look, and is that another place for another question?
-Digits that are painted, so that there are three questions: which digit, which pen,
-which paper.
+Codes at several noise levels form a curve. This example measures how similar the codes
+at different times are, and to which times a classifier attends for three tasks on
+coloured digits: predicting the digit, the pen colour and the paper colour.
 """
 
 # %%
-# Curves of codes, from coloured digits; nothing is told about the questions.
+# The curves are codes of coloured digits, learned without labels.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -40,15 +39,15 @@ rep = DiffusionRepresentation(
 ).fit(X[train])
 
 # %%
-# Linear CKA: codes of neighbouring times are more alike than those of far ones. At
-# little noise what is washed out are fine strokes; at much noise colours join them.
+# By linear CKA, codes of adjacent times are more similar than those of distant ones.
+# Little noise removes fine strokes; more noise also removes colours.
 display = TimeSimilarityDisplay.from_estimator(rep, X[test], times=times)
-display.ax_.set_title("how alike codes are")
+display.ax_.set_title("similarity of codes (linear CKA)")
 plt.show()
 
 # %%
-# One classifier for each question. All read the same curves by attention; its mean over
-# the test rows shows at which noise the answer is found.
+# One classifier is trained for each task. All use attention over the same curves; the
+# mean attention on the test rows shows which noise levels matter for the task.
 profiles = {}
 for name, y in questions.items():
     classifier = TrajectoryClassifier(rep, max_epochs=8, batch_size=64, random_state=0)
@@ -60,10 +59,11 @@ for name, y in questions.items():
 fig, ax = plt.subplots(layout="constrained")
 for name, profile in profiles.items():
     ax.plot(profile.index, profile, marker="o", label=name)
-ax.set(xlabel="t", ylabel="share of the attention", ylim=(0, None))
+ax.set(xlabel="t", ylabel="attention", ylim=(0, None))
 ax.legend()
 plt.show()
 
 # %%
-# How different the profiles are: 0 bits if equal, 1 if they share no time.
+# The Jensen-Shannon divergence of two profiles is 0 bits if they are equal and 1 bit if
+# they share no time.
 print(jensen_shannon(pd.DataFrame(profiles).T).round(3).to_string())

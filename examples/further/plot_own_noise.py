@@ -2,13 +2,13 @@
 A noise process of your own
 ===========================
 
-The schedule of a paper is not built in. Two functions of t are enough: how much is left
-of the row, alpha(t), and how much noise there is, sigma(t).
+A noise schedule that is not built in needs only two functions of t: alpha(t), the scale
+of the row, and sigma(t), the standard deviation of the noise.
 """
 
 # %%
-# The cosine schedule of Nichol and Dhariwal (2021). Drift, diffusion, the time at which
-# a noise level is reached, and all samplers follow from these two functions.
+# The example is the cosine schedule of Nichol and Dhariwal (2021). Drift, diffusion,
+# the time of a noise level and all samplers are derived from the two functions.
 import matplotlib.pyplot as plt
 import torch
 from sklearn.datasets import load_digits
@@ -28,7 +28,7 @@ class Cosine(SDE):
 
 
 # %%
-# Three schedules on the digits, each with a representation of its own.
+# A representation is fitted to the digits for each of three schedules.
 X, _ = load_digits(return_X_y=True)
 X, X_test = train_test_split(X, test_size=0.3, random_state=0)
 processes = {"VE": VE(), "VP": VP(), "cosine": Cosine()}
@@ -42,18 +42,18 @@ losses = {
 }
 
 # %%
-# On the left they are far apart: at t = 0.2 VP has the noise of VE at 0.5. On the right
-# the squared error of the noise is one curve over sigma / alpha: how much of the noise
-# can be told depends on its amount and not on the name of its time. Training draws that
-# amount from the same density for any process, so a schedule of your own is safe to
-# use, and gains little.
+# On the left, the schedules differ a lot: at t = 0.2, VP has as much noise as VE at
+# 0.5. On the right, the squared error of the predicted noise is the same function of
+# sigma / alpha for all of them, since it depends on the amount of noise and not on the
+# time. Training draws sigma / alpha from the same density for all schedules, so a
+# schedule of your own is safe to use but changes little.
 t = torch.linspace(0.001, 1, 200)
 fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 for name, sde in processes.items():
     left.plot(t, sde.noise_to_signal(t), label=name)
     loss = losses[name]
     right.plot(loss["sigma"] / loss["alpha"], loss["loss_with_code"], label=name)
-left.set(xlabel="t", ylabel="sigma / alpha", yscale="log", title="the schedule")
-right.set(xlabel="sigma / alpha", xscale="log", title="error of the noise, with codes")
+left.set(xlabel="t", ylabel="sigma / alpha", yscale="log", title="schedules")
+right.set(xlabel="sigma / alpha", xscale="log", title="error of the predicted noise")
 left.legend()
 plt.show()

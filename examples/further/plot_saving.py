@@ -1,14 +1,14 @@
 """
-Saving, loading, serving
-========================
+Saving, loading and serving
+===========================
 
-A representation has been fitted here, and is needed there: by a colleague, next year,
-in a service without torch. Which file does one send?
+A fitted representation can be stored as a model file, as a pickle, or as an ONNX graph
+that runs without torch.
 """
 
 # %%
-# Any estimator of scikit-learn can be pickled, but a pickle may run anything when it is
-# opened. `save` writes numbers and parameters alone, and `load` runs nothing.
+# Loading a pickle can run any code. `save` writes only numbers and parameters, and
+# `load` never runs code from the file.
 import tempfile
 import timeit
 from functools import partial
@@ -35,8 +35,8 @@ print("equal to the bit:", np.array_equal(loaded.transform(X), rep.transform(X))
 print(loaded)
 
 # %%
-# What serves codes alone needs neither torch nor diffrep: `to_onnx` writes the way from
-# rows to codes, standardisation included, as a graph that many runtimes read.
+# To serve codes without torch or diffrep, `to_onnx` exports the map from rows to codes,
+# including the standardisation, as a graph for any ONNX runtime.
 rep.to_onnx(path / "digits.onnx")
 session = onnxruntime.InferenceSession(path / "digits.onnx")
 
@@ -55,9 +55,9 @@ for file in sorted(path.iterdir()):
 folder.cleanup()
 
 # %%
-# Milliseconds for some rows, the shortest of five tries. `transform` encodes blocks of
-# 256 rows, so that a code does not depend on the rows beside it, and one row costs as
-# much as 256: for single rows the runtime is far quicker, for many they are alike.
+# The figure shows the shortest of five runs. `transform` pads blocks to a multiple of
+# 32 rows, so a single row takes as long as 32. For single rows the ONNX runtime is much
+# faster; for many rows both are similar.
 numbers = [1, 4, 16, 64, 256, 1024]
 fig, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
 for name, encode in {"transform": loaded.transform, "ONNX": served}.items():

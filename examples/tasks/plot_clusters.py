@@ -1,15 +1,15 @@
 """
-Groups of images: clusters
-==========================
+Clusters of images
+==================
 
-K-means puts rows together whose distance is small. Two sevens written at another slant
-are far apart in pixels, and near in codes.
+K-means groups rows by distance. Two sevens with a different slant are far apart in
+pixels and close in codes.
 """
 
 # %%
-# 3,333 digits, and ten clusters of pixels and of codes. The adjusted Rand index is 1 if
-# clusters are the digits and 0 if they have nothing to do with them; labels are used
-# for that alone.
+# 3,333 digits are grouped into ten clusters, once by pixels and once by codes. The
+# adjusted Rand index is 1 if the clusters are equal to the classes and 0 for random
+# clusters. Labels are used only to compute it.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.cluster import KMeans
@@ -29,8 +29,8 @@ clusters = {
 }
 
 # %%
-# Which digits are in which cluster, clusters in the order of the digit that they hold
-# most of.
+# The tables show the digits in each cluster. Clusters are ordered by their most
+# frequent digit.
 fig, axes = plt.subplots(1, 2, figsize=(8, 4), layout="constrained")
 for ax, (name, cluster) in zip(axes, clusters.items(), strict=True):
     counts = np.zeros((10, 10), int)

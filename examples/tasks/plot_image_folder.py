@@ -2,13 +2,13 @@
 Images from a folder
 ====================
 
-PNG and JPEG files of any size become one array, channels last, which the estimators
-take as it is. The files here are the tiles of two photographs; clusters of their codes
-are sky, trees, buildings and petals.
+`load_images` reads PNG and JPEG files of any size into one array with channels last,
+which the estimators accept. The files in this example are tiles of two photographs, and
+clusters of their codes show sky, trees, buildings and petals.
 """
 
 # %%
-# Two photographs, cut into tiles of 24 x 24 pixels, each a file.
+# Two photographs are cut into tiles of 24 x 24 pixels, one file each.
 import tempfile
 from pathlib import Path
 
@@ -32,15 +32,15 @@ for p, photograph in enumerate(photographs):
             Image.fromarray(tile).save(folder / f"{p}_{i:02}_{j:02}.png")
 
 # %%
-# Three lines from the folder to codes. Images that do not fit into memory go into a
-# memory map: ``load_images(folder, size=24, out="images.npy")``.
+# It takes three lines from the folder to codes. For images that do not fit in memory,
+# use a memory map: ``load_images(folder, size=24, out="images.npy")``.
 images = load_images(folder, size=SIDE)
 rep = DiffusionRepresentation(image_shape=(3, SIDE, SIDE), max_epochs=0, random_state=0)
 codes = rep.fit_transform(images.data)
 
 # %%
-# Files come in the order of their names, so that the clusters can be put where the
-# tiles were. Nothing was labelled.
+# Files are sorted by name, so each cluster can be drawn at the position of its tiles.
+# No labels were used.
 clusters = KMeans(8, n_init=3, random_state=0).fit_predict(codes)
 pictures = clusters.reshape(len(photographs), n_rows, n_columns)
 fig, axes = plt.subplots(2, 2, figsize=(9, 6), layout="constrained")

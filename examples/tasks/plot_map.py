@@ -1,13 +1,14 @@
 """
-A map of images: t-SNE of codes
-===============================
+A map of images with t-SNE
+==========================
 
-t-SNE draws near neighbours side by side. It draws those it is given: neighbours by
-pixels, or neighbours by codes.
+t-SNE places nearest neighbours next to each other. The result depends on whether these
+are neighbours by pixels or by codes.
 """
 
 # %%
-# 1,000 handwritten digits. The start in closed form needs no training, and no labels.
+# The data are 1,000 handwritten digits. The closed-form initialisation needs neither
+# training nor labels.
 import matplotlib.pyplot as plt
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -26,8 +27,7 @@ inputs = {"50 principal components": PCA(50).fit_transform(X)}
 inputs["codes"] = rep.fit_transform(X)
 
 # %%
-# The number above each map is the share of digits that the majority of their ten
-# neighbours on the map names right.
+# The title of each map gives the accuracy of a ten-nearest-neighbour classifier on it.
 fig, axes = plt.subplots(1, 2, figsize=(9, 4.5), layout="constrained")
 for ax, (name, rows) in zip(axes, inputs.items(), strict=True):
     points = TSNE(random_state=0).fit_transform(rows)

@@ -1,13 +1,13 @@
 """
-Images like this one: nearest neighbours
-========================================
+Similar images by nearest neighbours
+====================================
 
-Search by example: which images of a collection are like this one? In codes the distance
-is Euclidean, so any index of nearest neighbours will do.
+Which images of a collection are similar to a given one? Codes are compared by Euclidean
+distance, so any nearest-neighbour index can be used.
 """
 
 # %%
-# A collection of 3,333 digits, and others to search with.
+# The collection has 3,333 digits; other digits are used as queries.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -26,7 +26,7 @@ spaces = {
 }
 
 # %%
-# How many of the ten nearest are of the same digit?
+# This is the share of the ten nearest images that show the same digit.
 found = {}
 for name, (collection, queries) in spaces.items():
     index = NearestNeighbors(n_neighbors=10).fit(collection)
@@ -35,7 +35,8 @@ for name, (collection, queries) in spaces.items():
     print(f"{name}: {same.mean():.3f}")
 
 # %%
-# Three images, and what is nearest to each; neighbours of another digit have a frame.
+# The figure shows three queries and their nearest images. Images of another digit have
+# a frame.
 wrong = (data.y_train[found["pixels"]] != data.y_test[:, None]).sum(axis=1)
 chosen = np.argsort(-wrong, kind="stable")[[20, 40, 60]]
 fig, axes = plt.subplots(6, 8, figsize=(8, 6.4), layout="constrained")

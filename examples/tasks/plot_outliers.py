@@ -1,14 +1,15 @@
 """
-Images that do not belong: outliers
-===================================
+Outlier detection in images
+===========================
 
-A detector that has seen what is in order finds what is not. Here nines are new to it;
-it looks at pixels, or at codes of a representation that has not seen a nine either.
+An outlier detector learns from normal images and detects others. Here nines are the
+outliers: neither the detector nor the representation has seen one. The example compares
+detection on pixels and on codes.
 """
 
 # %%
-# The detector is the local outlier factor: how much emptier it is around an image than
-# around its neighbours.
+# The detector is the local outlier factor, which compares the density around an image
+# with the density around its neighbours.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.metrics import RocCurveDisplay
@@ -35,8 +36,9 @@ scores = {
 }
 
 # %%
-# On the left, how many of the nines are found at which share of false alarms; on the
-# right, the digits that look oddest in codes. Labels are used for the curves alone.
+# On the left is the share of nines that are detected against the share of false alarms.
+# On the right are the digits with the highest outlier scores on codes. Labels are used
+# only for the curves.
 fig = plt.figure(figsize=(9, 4), layout="constrained")
 left, right = fig.subfigures(1, 2)
 ax = left.subplots()
