@@ -5,23 +5,23 @@
 ``diffrep.diffusion``
     the estimators DRL and VDRL
 ``diffrep.baselines``
-    autoencoders, simCLR and others on the same networks
+    autoencoders, simCLR and other baselines with the same networks
 ``diffrep.semi_supervised``, ``diffrep.trajectory``
-    classifiers: few labels and many rows without, whole curves of codes
+    semi-supervised classification, and classifiers of codes at several times
 ``diffrep.evaluation``, ``diffrep.display``, ``diffrep.datasets``
-    probes and comparisons, their figures, data to try them on
+    comparisons of representations, figures, data sets
 ``diffrep.load``
-    estimators from model files
+    loading of model files
 ``diffrep.show_versions``
-    what to add to a report of an error
+    versions for bug reports
 ``diffrep.data_parallel``
     training on several processes or GPUs
 ``diffrep.exceptions``
     errors and warnings
 ``diffrep.base``, ``diffrep.testing``
-    what an estimator of your own begins with, and what it has to keep
+    base class and checks for your own estimators
 ``diffrep.core``
-    the torch inside
+    the torch code
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""Which fit a checkpoint is of."""
+"""Identification of the fit that a checkpoint belongs to."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["CHECKPOINT_CONSTRAINTS", "check_repeatable", "fit_checkpoints"]
 
 CHECKPOINT_CONSTRAINTS = {"checkpoint": [None, str, os.PathLike]}
 
-#: Parameters that change no weight, and the one that the seed stands for.
+#: Parameters that do not affect the weights, or are represented by the seed.
 NOT_RECORDED = {"checkpoint", "device", "random_state", "verbose", "warm_start"}
 
-#: Quantiles by which a density of training times is known: scipy's objects hold
-#: the state of a generator, so their pickles differ from one to the next.
+#: Quantiles that identify a density of training times: objects of scipy contain the
+#: state of a generator, so their pickles are not reproducible.
 QUANTILES = (np.arange(1000) + 0.5) / 1000
 
 

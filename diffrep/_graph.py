@@ -1,4 +1,4 @@
-"""Labels that spread over the graph of nearest neighbours."""
+"""Label propagation over the graph of nearest neighbours."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ __all__ = [
     "propagated",
 ]
 
-#: Share of what a row passes on to its neighbours, by kind of propagation. The
-#: equation of Poisson learning has 1, where a part of the graph without labels
-#: has no solution; this is as near as matters.
+#: Share of its score that a row passes to its neighbours, by kind of propagation.
+#: Poisson learning uses 1, for which the equation has no solution in components of the
+#: graph without labels.
 PROPAGATIONS = {"laplace": 0.99, "poisson": 1 - 1e-4}
 
-#: Of the cosine of two codes in the weight of their edge.
+#: Power of the cosine of two codes in the weight of their edge.
 POWER = 3
 
-#: Of conjugate gradients: relative residual, and most iterations.
+#: Relative residual and largest number of iterations of conjugate gradients.
 TOLERANCE = 1e-5
 MAX_ITER = 200
 
-#: Of estimated shares, relative to them.
+#: Least tolerance of estimated class shares, relative to them.
 LEAST_TOLERANCE = 0.1
 
-#: Distribution alignment: number of corrections, and the largest of each.
+#: Number and largest size of corrections in distribution alignment.
 N_CORRECTIONS = 100
 LARGEST_CORRECTION = 0.01
 

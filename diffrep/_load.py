@@ -1,4 +1,4 @@
-"""Loading of model files: the list of the classes that a file may name."""
+"""Loading of model files, and the list of classes allowed in them."""
 
 from __future__ import annotations
 

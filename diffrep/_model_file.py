@@ -1,14 +1,14 @@
 """Model files: one safetensors file that holds an estimator, and no code.
 
-The tensors are weights and fitted arrays. The metadata are two texts: the number of
-the format, and in JSON the rest. What JSON has no word for is an object of one key
-that says what it is: ``{"tuple": [1, 8, 8]}``, ``{"array": "mean_"}`` for the tensor
-of that name, ``{"sde": "VE", "fields": ...}`` for a class of the list here. What was
-written by the user is not in the file at all: such parameters are listed by name.
+The tensors are weights and fitted arrays. The metadata are two texts: the number of the
+format, and all other values in JSON. Values that JSON cannot represent are objects with
+one key for their type: ``{"tuple": [1, 8, 8]}``, ``{"array": "mean_"}`` for the tensor
+of that name, ``{"sde": "VE", "fields": ...}`` for a class in the list here. Objects
+defined by the user are not stored; their parameters are listed by name.
 
-An estimator is written as its class, its parameters, those of them that it was built
-with and that were changed since, and the state that it gives and takes
-(`_get_state`, `_set_state`), which begins anew for an estimator inside of another.
+An estimator is stored as its class, its parameters, the values at the time of `fit` of
+those that were changed since, and its state (`_get_state`, `_set_state`). An estimator
+inside of another is stored in the same way.
 """
 
 from __future__ import annotations
@@ -49,22 +49,22 @@ __all__ = [
     "write",
 ]
 
-#: Number of the format that is written and read. It rises with every change of the
-#: networks: weights of others have no place in them.
+#: Number of the format. It changes with every change of the networks, since they cannot
+#: hold the weights of others.
 FORMAT = 2
 
-#: Seeds of nets are below.
+#: Upper bound of the seeds of nets.
 MAX_SEED = 2**32
 
 SDE_CLASSES = {cls.__name__: cls for cls in (VE, VP, SubVP)}
 
-#: Parameters that are not in a file: a folder that a stranger names is not written to,
-#: and progress bars are for whoever fits.
+#: Parameters that are not stored: a file from somebody else must not make `fit` write
+#: to a folder, and progress bars are for the one who fits.
 NOT_IN_FILES = {"checkpoint", "verbose"}
 
-#: Bytes that what is computed from a file may take, and so many more for each byte of
-#: it: arrays of text, whose texts all get the length of the longest, and buffers of
-#: nets that are not stored.
+#: Limit on the memory of a loaded file: so many bytes, and so many per byte of the
+#: file. It concerns arrays of text, in which all texts take the space of the longest,
+#: and buffers of nets, which are not stored.
 FREE_BYTES = 2**26
 BYTES_PER_BYTE = 8
 

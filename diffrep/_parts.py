@@ -1,4 +1,4 @@
-"""From the values of constructor parameters to the torch parts they stand for."""
+"""Conversion of constructor parameters to torch modules and functions."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 
-#: What the estimators that add noise accept as noise and as density of times.
+#: Constraints on the noise process and the density of times.
 NOISE_CONSTRAINTS: dict = {
     "sde": [StrOptions(set(SDES)), SDE],
     "time_sampling": [
@@ -53,13 +53,13 @@ NOISE_CONSTRAINTS: dict = {
     ],
 }
 
-#: Noise of this part of a standard deviation hides nothing.
+#: Noise below this standard deviation hides nothing.
 LEAST_NOISE = 1e-3
 
-#: Share of the codes that x_t tells less at each noise level, at least.
+#: Least decrease, between noise levels, of the share of the code that x_t predicts.
 LEAST_FALL = 1e-3
 
-#: Quantiles of the training times: beyond them an encoder has seen next to none.
+#: Quantiles of the training times beyond which an encoder has hardly been trained.
 ENDS = (0.01, 0.99)
 
 

@@ -1,4 +1,4 @@
-"""Checks of parameters and data; the only place with scikit-learn's private names."""
+"""Validation of parameters and data; the only module with private names of sklearn."""
 
 from __future__ import annotations
 
@@ -64,14 +64,14 @@ SIDES = {
     "signal_shape": "(channels, length)",
 }
 
-#: Numbers that statistics are computed over at a time: 8 MB of them.
+#: Number of values (8 MB) for which statistics are computed at once.
 CHUNK_SIZE = 2**20
 
-#: Columns of a larger skewness, either way, are bent; it is taken of so many rows.
+#: Columns with a larger absolute skewness, estimated on so many rows, are bent.
 LARGEST_SKEWNESS = 2.0
 N_SKEWNESS_ROWS = 5000
 
-#: Columns are bent beyond this part of their mean absolute deviation.
+#: The asinh of a column has the width of its mean absolute deviation divided by this.
 TAIL = 3.0
 
 _ENCODE_TEXT = (
@@ -79,7 +79,7 @@ _ENCODE_TEXT = (
     "ColumnTransformer."
 )
 
-#: What to do about data that scikit-learn refuses, by a phrase of its message.
+#: Advice for data that scikit-learn rejects, by a phrase of its message.
 REMEDIES = {
     "contains infinity": "Replace infinite values before this step, or drop the rows.",
     "could not convert string": _ENCODE_TEXT,

@@ -82,25 +82,24 @@ from diffrep.exceptions import DivergenceError
 
 __all__ = ["BaseRepresentation", "TrainedRepresentation", "check_is_trained"]
 
-#: ``max_epochs="auto"`` trains for about this many steps, within EPOCHS.
+#: Number of steps of ``max_epochs="auto"``, with limits on the number of epochs.
 N_STEPS = 1000
 EPOCHS = (2, 500)
 
-#: Of AdamW.
+#: Weight decay of AdamW.
 WEIGHT_DECAY = 0.01
 
-#: Largest number of rows that closed forms are fitted to: the start, and after
-#: training how codes are read.
+#: Largest number of rows for the closed-form initialisation, and for the read-out.
 N_FITTED_ROWS = 5_000
 N_READOUT_ROWS = 2_000
 
-#: Rows of a stream that are joined to a block.
+#: Number of rows in a block of a stream.
 N_BLOCK_ROWS = 10_000
 
-#: Number of rows whose codes are looked at after training.
+#: Number of rows whose codes are checked after training.
 N_CHECKED_ROWS = 256
 
-#: Codes are trained at least this wide where a part of them is read at each time.
+#: Least number of trained components if a part of them is read out at each time.
 LEAST_WIDTH = 128
 
 

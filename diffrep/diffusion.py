@@ -84,20 +84,20 @@ not train in minutes, and the sizes of the networks.
 """
 
 
-#: Noise-to-signal ratios sigma / alpha at which `score` denoises.
+#: Noise-to-signal ratios sigma / alpha of `score`.
 SCORE_RATIOS = np.geomspace(0.1, 10, 8, dtype=np.float32)
 SCORE_BATCH = 256
 
-#: A code is called collapsed if the codes of other rows are worse by less than
-#: this share of the loss, on this many rows.
+#: A code has collapsed if the codes of other rows increase the loss by less than this
+#: share, on so many rows.
 LEAST_GAIN = 0.005
 N_COLLAPSE_ROWS = 1000
 
-#: Codes are said not to depend on t if their variance over t is a smaller share of
-#: that over rows.
+#: Codes do not depend on t if their variance over t is less than this share of their
+#: variance over rows.
 LEAST_CHANGE = 1e-3
 
-#: Rows that are sampled at a time.
+#: Number of rows that are sampled at once.
 BLOCK = 256
 
 N_STEPS = {

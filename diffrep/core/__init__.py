@@ -1,4 +1,4 @@
-"""The torch inside of diffrep; no scikit-learn here.
+"""The torch code of diffrep, which does not depend on scikit-learn.
 
-What each module is for is listed in the developer guide, under "Code layout".
+"Code layout" in the developer guide describes the modules.
 """

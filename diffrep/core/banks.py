@@ -1,7 +1,7 @@
 """Banks: features of a row that are fitted in closed form.
 
-Encoders start from a bank; noise can be added in the space of a bank that stays as
-it was fitted.
+Encoders are initialised by a bank, and noise can be added to the features of a fixed
+bank.
 """
 
 from __future__ import annotations
@@ -18,30 +18,30 @@ from diffrep.core.layers import Conv2d, Linear, default_width, set_components
 
 __all__ = ["FilterBank", "ImageBank", "RowBank", "SignalBank"]
 
-#: A filter responds above this many standard deviations of its output.
+#: Threshold of a filter, in standard deviations of its output.
 THRESHOLD = 0.25
 N_SPREAD_ROWS = 1000
 
-#: Keeps the slope of the square root finite where no filter responds.
+#: Keeps the slope of the square root finite at 0.
 SQRT_OFFSET = 1e-3
 
-#: Shares of the responses of a filter below the levels that they are compared to.
+#: Quantiles of the responses of a filter that are its levels.
 LEVELS = (0.1, 0.3, 0.5, 0.7, 0.9)
 N_WINDOWS = 20_000
 
-#: A response this near to a level counts in part, so that features do not jump.
+#: Width of the ramp at a level, so that features are continuous.
 STEP = 0.02
 
-#: Largest number of values in the windows of one scale that filters are fitted to.
+#: Largest number of values in the windows to which filters of a scale are fitted.
 N_WINDOW_VALUES = 2**22
 
-#: Of the means over parts of a signal, against those over all of it.
+#: Weight of the means over parts of a signal, relative to those over all of it.
 PARTS_WEIGHT = 0.25
 
 #: Biases of the random features are uniform within this bound.
 BIAS_BOUND = 0.5
 
-#: Random features of a row of a table, each of so many of its columns.
+#: Number of random features of a table, and of columns in each.
 N_UNITS = 512
 N_JOINED = 3
 
@@ -49,7 +49,7 @@ N_JOINED = 3
 #: the random ones.
 COLUMNS_SHARE = 8.0
 
-#: Added to the variances of columns that are joined, relative to their mean.
+#: Added to the variances of the columns in a random feature, relative to their mean.
 JOINED_VARIANCE = 0.1
 
 

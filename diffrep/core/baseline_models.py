@@ -1,6 +1,7 @@
-"""Models of the baselines: what an encoder learns from without a score network.
+"""Models of the baselines.
 
-Except for that of the DDAE features, which is a score network without an encoder.
+They have an encoder and no score network, except that of the DDAE features, which is a
+score network without an encoder.
 """
 
 from __future__ import annotations

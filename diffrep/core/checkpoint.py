@@ -1,8 +1,8 @@
-"""Checkpoints: states of a training in files that survive being killed.
+"""Checkpoint files, and hashes of data.
 
-A checkpoint is three parts: the SHA-256 of what follows it, a line of JSON that
-says which training this is, and what ``torch.save`` makes of tensors, numbers and
-text. It is read by ``weights_only=True``, so that reading one runs no code.
+A checkpoint has three parts: the SHA-256 of the rest, a line of JSON that identifies
+the training, and tensors, numbers and text written by ``torch.save``. It is read with
+``weights_only=True``, so reading runs no code.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ __all__ = [
     "write_whole",
 ]
 
-#: Most seconds of training between two checkpoints.
+#: Longest time between two checkpoints, in seconds.
 PERIOD = 5.0
 
-#: Checkpoints that are kept: the newest, and one in case that it is damaged.
+#: Number of checkpoints that are kept: the newest, and one in case it is damaged.
 N_KEPT = 2
 
-#: A file that was begun and not touched for so many seconds has no writer left.
+#: Temporary files that were not modified for so many seconds are deleted.
 ABANDONED = 60.0
 
-#: Bytes of an array that are hashed at a time.
+#: Number of bytes of an array that are hashed at once.
 CHUNK = 2**24
 
 

@@ -1,4 +1,4 @@
-"""Classifiers of codes: how codes are read, and the loss of views of rows."""
+"""Modules, losses and nets of classifiers of codes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is fitted to the data in closed form: no gradient, no epoch."""
+"""Components, filters and rotations that are fitted in closed form."""
 
 from __future__ import annotations
 
@@ -22,24 +22,23 @@ __all__ = [
     "principal_components",
 ]
 
-#: Rows that a network is shown at a time.
+#: Number of rows that a network evaluates at once.
 N_BLOCK = 128
 
 N_PATCHES = 20_000
 N_KMEANS_ITERATIONS = 10
 
-#: Added to the variance within views, relative to the mean variance of a
-#: feature: no direction counts as quite free of what views change.
+#: Added to the variance within views, relative to the mean variance of a feature, since
+#: no direction is entirely preserved by views.
 RIDGE = 0.3
 
-#: No component is made smaller than one of this ratio.
+#: Smallest ratio that scales a component.
 SMALLEST_RATIO = 1e-2
 
-#: Added too, for features that do not vary at all; where they do, their mean
-#: variance is about 1.
+#: Also added, for features without variance; otherwise their mean variance is about 1.
 FAINT = 1e-4
 
-#: Directions are sought among this many principal components: as many as an
+#: Number of principal components among which directions are searched: as many as an
 #: image bank has features.
 N_SOUGHT = 1280
 
@@ -47,7 +46,7 @@ N_SOUGHT = 1280
 #: components of patches relative to their mean, before dividing by them.
 PATCH_VARIANCE = 0.1
 
-#: Keeps whitening finite where patches do not vary at all.
+#: Keeps whitening finite if patches do not vary at all.
 LEAST_VARIANCE = 1e-12
 
 

@@ -1,9 +1,9 @@
-"""What the outputs of an encoder stand for: a code, or a Gaussian of codes.
+"""Interpretation of the outputs of an encoder, as a code or a Gaussian of codes.
 
-A code is drawn by ``draw(outputs, generator, n_coordinates)``, from outputs of shape
-``(n, outputs_per_component * n_components)``. It gives codes ``(n, n_components)``
-and a dict of penalties, means over the rows with their weights, on the scale of an
-error that is a mean over `n_coordinates`.
+``draw(outputs, generator, n_coordinates)`` converts outputs of shape ``(n,
+outputs_per_component * n_components)`` to codes ``(n, n_components)`` and a dict of
+penalties. Penalties are weighted means over rows, on the scale of an error that is a
+mean over `n_coordinates`.
 """
 
 from __future__ import annotations

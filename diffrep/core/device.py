@@ -1,4 +1,4 @@
-"""Where tensors live and where random numbers come from.
+"""Devices and random number generators.
 
 diffrep never draws from the global generators of torch or numpy. One integer
 seed per estimator is split into independent streams, and the numbers of every

@@ -2,14 +2,12 @@
 
 An encoder is built by ``encoder(data_shape, n_outputs, time_conditioned)`` and
 called with rows ``(n, *data_shape)`` of standardised data; a time-conditioned
-one is called with t of shape ``(n,)`` as well. One method is
-optional: ``initialize(rows)`` fits the start of the network to rows ``rows.X`` of
-the training data and to ``rows.views``, what the encoder is shown of them in
-training; see :class:`diffrep.core.closed_form.ViewedRows`.
+one is called with t of shape ``(n,)`` as well. The optional method
+``initialize(rows)`` fits the initial weights to rows ``rows.X`` of the training data
+and their views ``rows.views``; see :class:`diffrep.core.closed_form.ViewedRows`.
 
-The :class:`Encoder` here reads a *backbone*, which turns rows into features of
-several stages. Nothing computes batch statistics, so the code of a row depends on
-that row alone.
+The :class:`Encoder` here is built on a *backbone*, which computes features of several
+stages. There are no batch statistics, so the code of a row does not depend on others.
 """
 
 from __future__ import annotations

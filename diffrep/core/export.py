@@ -1,4 +1,4 @@
-"""The way from rows to codes as one network, to be exported."""
+"""The map from rows to codes as one network, for export."""
 
 from __future__ import annotations
 

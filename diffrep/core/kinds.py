@@ -1,4 +1,4 @@
-"""Kinds of data: what is chosen for rows of a kind where nothing else is asked for."""
+"""Kinds of data, tables, signals and images, with the defaults of each."""
 
 from __future__ import annotations
 

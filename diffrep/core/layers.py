@@ -1,8 +1,8 @@
-"""Building blocks whose start is drawn from a generator of the caller's.
+"""Layers whose weights are drawn from a given generator.
 
-The layers here leave their weights undrawn when they are constructed;
-:func:`init_weights` then draws all of a network's from one generator, so that
-building a network neither reads nor moves torch's global generator.
+Layers do not initialise their weights when they are constructed. :func:`init_weights`
+draws those of a whole network from one generator, so building a network neither uses
+nor changes torch's global generator.
 """
 
 from __future__ import annotations

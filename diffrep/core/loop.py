@@ -1,7 +1,7 @@
-"""The loop over epochs: it goes back if training diverges, and on if it was killed.
+"""The training loop, with recovery from divergence and resumption from checkpoints.
 
-Both are one mechanism. A snapshot holds all that a training depends on, between two
-steps; it is kept in memory to go back to, and written to a file to go on from.
+Both use snapshots, which hold everything that training depends on between two steps. A
+snapshot in memory is for recovery, and one in a file is for resumption.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ from diffrep.exceptions import CheckpointError, DivergenceError, DivergenceWarni
 
 __all__ = ["EXPLOSION", "MAX_HALVINGS", "N_SNAPSHOT_STEPS", "Progress", "TrainingLoop"]
 
-#: How often a training halves its learning rate before it gives up.
+#: Largest number of times that the learning rate is halved.
 MAX_HALVINGS = 3
 
-#: A training has exploded if its loss is so many times that of its first batch, or
-#: so many, whichever is more. Losses are means over standardised coordinates: a
-#: network that says nothing has a loss of about 1, for both preconditionings and
-#: for autoencoders, that of the worst values, clipped at 10 standard deviations, is
-#: 100, and cross-entropies are logarithms. A weight that makes a penalty larger than
-#: that shows in the first batch, before any step. The first batch of all counts: one
-#: that is trained on begins with a loss near 0.
+#: Training has diverged if the loss exceeds this value, or this multiple of the loss of
+#: the first batch. Losses are means over standardised coordinates: a network that
+#: predicts nothing has a loss of about 1, the worst values, which are clipped at 10
+#: standard deviations, have 100, and cross-entropies are logarithms. Large penalties
+#: already show in the first batch, before any step. It is the very first batch that
+#: counts, since training that is continued begins with a loss near 0.
 EXPLOSION = 1000.0
 
-#: Least number of steps between two snapshots in memory; each is a copy of the
-#: weights and of what the optimizer knows of them, about the time of a step.
+#: Least number of steps between two snapshots in memory. A snapshot copies the weights
+#: and the state of the optimizer, which takes about as long as a step.
 N_SNAPSHOT_STEPS = 100
 
 

@@ -1,4 +1,4 @@
-"""Models: noise, encoder, score network and objective in one forward."""
+"""Models, which combine encoder, noise, score network and objective."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Optimizers that keep averages of the weights, and the learning rate's schedule."""
+"""Optimizers with averages of the weights, and the learning rate schedule."""
 
 from __future__ import annotations
 

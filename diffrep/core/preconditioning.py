@@ -1,9 +1,8 @@
-r"""What the score network F is shown and asked for, and what its errors cost.
+r"""Inputs, targets and weights of errors of the score network F.
 
-With ``x_t = alpha x0 + sigma eps`` each scheme fixes the input of F, its
-target, and how an estimate of x0 is read off its output. The training loss is
-the squared error of F on its target, per coordinate, which weighs noise levels
-as the scheme's `loss_weighting` says, or as another one.
+With ``x_t = alpha x0 + sigma eps``, each scheme defines the input of F, its target, and
+the estimate of x0 from its output. The training loss is the squared error of F per
+coordinate, with the `loss_weighting` of the scheme or another one.
 
 Arguments ``alpha`` and ``sigma`` broadcast against ``x0``, ``eps``, ``x_t``
 and ``F``, which have shape ``(n, ...)``; all in units of standardised data.

@@ -1,9 +1,9 @@
-"""How trained codes are read: linear maps fitted in closed form, one for each time.
+"""The read-out of codes: linear maps fitted in closed form, one for each time.
 
-Training is indifferent to a linear map of the codes, but neighbours and
-classifiers on few labels are not. At t = 1 the noisy row x_t tells nothing, and
-what counts is what views of a row leave alone. At smaller t what x_t tells of the
-code counts for less too: what is left is what the noise of that t washes out.
+The loss does not depend on linear maps of the code, but nearest neighbours and
+classifiers with few labels do. At t = 1 the noisy row x_t contains no information, and
+the map gives less weight to what views change. At smaller t it also gives less weight
+to what x_t shows, and thus emphasises what the noise of that t removes.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from diffrep.core.layers import linear
 
 __all__ = ["NOISE_RATIOS", "Readout"]
 
-#: Noise-to-signal ratios whose maps are fitted; t = 1 is one more.
+#: Noise-to-signal ratios for which maps are fitted, besides t = 1.
 NOISE_RATIOS = (0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 10.0)
 
-#: Added to the variances of what views change and what noisy rows tell, relative
-#: to the mean variance of the codes.
+#: Added to the variance within views and that predicted by noisy rows, relative to the
+#: mean variance of the codes.
 RIDGE = 1.0
 
-#: A component of this ratio has a standard deviation of its power by 1/2 more.
+#: The standard deviation of a component is its ratio to the power of 1/2 plus this.
 POWER = 0.75
 
-#: Of the ridge regression that tells the code of a row from that of the noisy row.
+#: Penalty of the regression that predicts the code of a row from that of x_t.
 TOLD_RIDGE = 1e-2
 
 #: Singular values below this share of the largest are not inverted.
 LEAST_SINGULAR = 1e-5
 
 
-#: A code that is nearly dead at one time is not blown up to the size of others.
+#: Largest factor by which codes of a time with a small variance are scaled up.
 LARGEST_SCALE = 10.0
 
 

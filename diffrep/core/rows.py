@@ -28,22 +28,22 @@ __all__ = [
     "padded",
 ]
 
-#: Standardised values beyond this many standard deviations are read as this,
-#: so that one wild entry can neither spoil training nor overflow float32.
+#: Standardised values are clipped at this, so that a single extreme value neither
+#: disturbs training nor overflows float32.
 CLIP = 10.0
 
-#: Largest number of numbers, 128 MB, in rows that are held at once.
+#: Largest number of values (128 MB) in rows that are held at once.
 MAX_VALUES = 2**25
 
-#: Images are averaged so many numbers at a time.
+#: Number of values of images that are averaged at once.
 MAX_PART = 2**22
 
-#: Networks are given a multiple of so many rows: matrix kernels round a row of a
-#: shorter block in another way. Where all longer blocks are rounded alike, by MKL on
-#: one thread with AVX-512, what is made of a row does not depend on its neighbours.
+#: Networks evaluate a multiple of so many rows, since matrix kernels round differently
+#: for shorter blocks. MKL on one thread with AVX-512 rounds all longer blocks alike, so
+#: that the result of a row does not depend on the others.
 N_ALIKE = 32
 
-#: Points of a space are computed for so many rows at a time.
+#: Number of rows for which points of a space are computed at once.
 N_BLOCK = 128
 
 

@@ -1,4 +1,4 @@
-"""Where noise is added: to the data, or to components of them or of their features.
+"""The space in which noise is added: data, principal components, or features.
 
 A space maps rows ``(n, *data_shape)`` of standardised data to points
 ``(n, *shape)`` and back. The score network knows points only.
@@ -17,13 +17,12 @@ from diffrep.core.layers import Linear, set_components
 
 __all__ = ["SPACES", "DataSpace", "FeatureSpace", "PrincipalSpace"]
 
-#: Largest number of components that noise is added to: principal ones of the
-#: data, and stable ones of features, never more than a row has numbers.
+#: Largest number of components of a space: principal ones of the data, and stable ones
+#: of features. There are at most as many as a row has values.
 N_DIRECTIONS = 128
 N_FEATURE_DIRECTIONS = 256
 
-#: Smallest variance of a component that is told from nothing, relative to the
-#: mean of those that are kept.
+#: Smallest variance of a component, relative to the mean of those that are kept.
 SMALLEST_VARIANCE = 1e-3
 
 

@@ -1,4 +1,4 @@
-"""Rows in units of standard deviations, columns with a long tail bent first."""
+"""Standardisation of rows, after an asinh transform of columns with a long tail."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Densities of the training time t, each given by its quantile function.
 
-The density of t decides which level of detail the code is paid for: at high
-noise x_t hides everything and the code must hold the coarse content, at low
-noise only fine detail is missing (Mittal et al., 2023, section 3).
+The density of t determines the level of detail of the code: at high noise x_t shows
+nothing and the code has to hold the coarse content, at low noise only fine detail is
+missing (Mittal et al., 2023, section 3).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The skorch net that trains a model, and what it needs.
+"""The skorch nets that train models.
 
 The learning rate, the order of the rows and every random number of a step are
 functions of the seed and the number of the step (or epoch) alone.

@@ -31,7 +31,7 @@ path = Path(folder.name)
 
 rep.save(path / "digits.safetensors")
 loaded = diffrep.load(path / "digits.safetensors")
-print("equal to the bit:", np.array_equal(loaded.transform(X), rep.transform(X)))
+print("same bits:", np.array_equal(loaded.transform(X), rep.transform(X)))
 print(loaded)
 
 # %%
@@ -56,8 +56,7 @@ folder.cleanup()
 
 # %%
 # The figure shows the shortest of five runs. `transform` pads blocks to a multiple of
-# 32 rows, so a single row takes as long as 32. For single rows the ONNX runtime is much
-# faster; for many rows both are similar.
+# 32 rows, so a single row takes as long as 32, and the ONNX runtime is much faster.
 numbers = [1, 4, 16, 64, 256, 1024]
 fig, ax = plt.subplots(figsize=(6, 3.5), layout="constrained")
 for name, encode in {"transform": loaded.transform, "ONNX": served}.items():
