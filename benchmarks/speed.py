@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from statistics import median
 
 import numpy as np
+import onnxruntime
 import torch
 from joblib import parallel_config
 from sklearn.datasets import load_digits
@@ -304,11 +305,37 @@ def choices(quick):
     return {}
 
 
+def latency(quick):
+    """Milliseconds of `transform` and of ONNX, for one row and for more."""
+    rep = DiffusionRepresentation(image_shape=IMAGE_SHAPE, max_epochs=0, random_state=0)
+    X, _ = data("images", 500)
+    rep.fit(X)
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    with tempfile.TemporaryDirectory() as folder:
+        rep.to_onnx(f"{folder}/codes.onnx")
+        session = onnxruntime.InferenceSession(f"{folder}/codes.onnx", options)
+    ways = {
+        "transform": rep.transform,
+        "ONNX": lambda X: session.run(["codes"], {"X": X.astype(np.float32)}),
+    }
+    for n in (1, 32, 500):
+        seconds = {name: [] for name in ways}
+        for _ in range(20 if quick else 100):
+            for name, way in ways.items():
+                with timed(seconds[name]):
+                    way(X[:n])
+        for name, found in seconds.items():
+            print(f"{n} rows, {name}: {1000 * median(found):.2f} ms")
+    return {}
+
+
 SECTIONS = {
     "fit": fit,
     "transform": transform,
     "cores": cores,
     "growth": growth,
+    "latency": latency,
     "choices": choices,
 }
 

@@ -56,9 +56,9 @@ JOINED_VARIANCE = 0.1
 class FilterBank(nn.Module):
     """Responses of an image to filters, pooled to a coarse grid.
 
-    ``(n, *image_shape)`` becomes ``(n, width)``. The square root evens out how
-    strongly a filter responds; the responses of an image are then brought to
-    mean 0 and variance 1.
+    Maps ``(n, *image_shape)`` to ``(n, width)``. The square root reduces differences in
+    strength between filters; the responses of an image are then scaled to mean 0 and
+    variance 1.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class FilterBank(nn.Module):
 
     @torch.no_grad()
     def initialize(self, X: Tensor, generator: torch.Generator) -> None:
-        """Fit the filters to images X, and let each respond seldom."""
+        """Fit filters and their thresholds to images X."""
         weight, bias = self.conv.parameters()
         n_filters, _, *size = weight.shape
         weight.copy_(kmeans_filters(X, n_filters, size, generator))
@@ -116,9 +116,9 @@ class FilterBank(nn.Module):
 class ImageBank(nn.Module):
     """Features of an image in two stages, each fitted in closed form.
 
-    The first stage are the components of pooled filter responses in which
-    images differ most and their views least, the second random rectified
-    features of these. ``(n, *image_shape)`` becomes ``(n, width)``.
+    The first stage consists of the components of pooled filter responses in which
+    images differ most and views of an image least, and the second of random rectified
+    features of these. Maps ``(n, *image_shape)`` to ``(n, width)``.
 
     Parameters
     ----------
@@ -160,14 +160,14 @@ class ImageBank(nn.Module):
 class SignalBank(nn.Module):
     """Responses of a signal to short filters at several scales, pooled over time.
 
-    At scale s a filter joins averages of ``2^s`` samples each. ``(n,
-    *signal_shape)`` becomes ``(n, width)``: of each filter how often its response is
-    above each of some levels, the mean and the largest response, and the means over
-    each quarter of the signal. The numbers of one sort and scale are brought to mean 0
-    and variance 1 for each signal. Nothing is trained on.
+    At scale s a filter is applied to averages of ``2^s`` samples. Maps
+    ``(n, *signal_shape)`` to ``(n, width)``, with these features for each filter: the
+    shares of responses above some levels, the mean, the maximum, and the means over
+    each quarter of the signal. Features of one type and scale are scaled to mean 0 and
+    variance 1 for each signal. The bank is not trained.
 
-    One half of the filters is fitted to windows of any place, the other to those that
-    vary most: where something happens, if most of a signal is noise.
+    Half of the filters are fitted to windows at random positions, the others to windows
+    with a large variance, which contain the events if most of a signal is noise.
 
     Parameters
     ----------
@@ -265,8 +265,8 @@ class SignalBank(nn.Module):
 class RowBank(nn.Module):
     """Features of a row of a table: its columns, and rectified sums of a few of them.
 
-    A rectified sum ``relu(w . x + b)`` of three columns bends and joins them, which
-    no linear map of the row can. ``(n, n_features)`` becomes ``(n, width)``.
+    A rectified sum ``relu(w . x + b)`` of three columns adds non-linearities and
+    interactions. Maps ``(n, n_features)`` to ``(n, width)``.
 
     Parameters
     ----------
@@ -301,7 +301,7 @@ class RowBank(nn.Module):
 
     @torch.no_grad()
     def initialize(self, rows: ViewedRows) -> ViewedRows:
-        """Draw sums of variance 1, in any direction of white columns alike."""
+        """Draw sums of variance 1, in random directions of whitened columns."""
         X, draws = rows.X.flatten(1), rows.generator
         joined = X[:, self.columns] - X.mean(0)[self.columns]
         covariances = torch.einsum("nui,nuj->uij", joined, joined) / len(X)
@@ -319,14 +319,14 @@ class RowBank(nn.Module):
 
 
 def normalized(x: Tensor) -> Tensor:
-    """Rows ``(n, width)``, each brought to mean 0 and variance 1."""
+    """Rows ``(n, width)``, each scaled to mean 0 and variance 1."""
     return F.layer_norm(x, x.shape[1:])
 
 
 def joined_columns(n_features: int, n_joined: int) -> Tensor:
-    """Numbers ``(N_UNITS, n_joined)`` of columns, all equally often.
+    """Return indices ``(N_UNITS, n_joined)`` of columns, each equally often.
 
-    They are drawn once and for all, by a generator whose stream never changes.
+    They are always the same, from a generator whose stream never changes.
     """
     draws = np.random.RandomState(0)
     n_sums = n_features // n_joined

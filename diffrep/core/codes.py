@@ -65,7 +65,7 @@ class GaussianCode:
 
 @dataclass(frozen=True)
 class FixedCode:
-    """Codes as they are given out: nothing is drawn, nothing has a price.
+    """Fixed codes, without sampling or penalty.
 
     Parameters
     ----------

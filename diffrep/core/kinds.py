@@ -17,28 +17,27 @@ class Kind:
     Parameters
     ----------
     name : str
-        What errors call its rows.
+        Name of its rows in error messages.
     shape : str
-        How a user gives the shape of a row.
+        Parameter for the shape of a row.
     bank : callable
-        ``bank(data_shape)``, the features that are fitted in closed form.
+        ``bank(data_shape)``, features that are fitted in closed form.
     encoder, noise_space : str
         Defaults of the parameters of these names.
     view : callable
-        From the shape of a row to the default of `augment`.
+        Default of `augment`, as a function of the shape of a row.
     takes : set of str
         Names of encoders, score networks and views that are for some kinds only.
     n_readout_fits : int
-        How often the read-out fits stable components anew: two fits help codes of
-        images where labels are few; on tables and signals they take from what a
-        classifier on many labels needs.
+        Number of fits of stable components in the read-out. Two fits improve codes of
+        images with few labels; on tables and signals they make codes worse with many.
     shares_scale : bool
         Whether the columns of a channel share one mean and scale.
     n_places : int or None
-        Larger images, and longer signals, are averaged down to about so many pixels,
-        or samples.
+        Number of pixels or samples to which larger images and longer signals are
+        averaged down.
     interpolation : str
-        How they are enlarged again, a mode of torch's `interpolate`.
+        Mode of torch's `interpolate` by which they are enlarged again.
     """
 
     name: str

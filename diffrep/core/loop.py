@@ -50,7 +50,7 @@ class _Diverged(Exception):
 
 @dataclass
 class Run:
-    """Where a training is.
+    """Progress of a training.
 
     Parameters
     ----------
@@ -59,19 +59,19 @@ class Run:
     restart : int
         Number of epochs before the learning rate was last halved.
     n_halvings : int
-        How often it was.
+        Number of times that it was halved.
     given_up : list of dict
-        Epochs from one restart to the next, the last ones of each given up.
+        Rows of the history since the beginning of attempts that diverged.
     is_open : bool
-        Whether an epoch has begun.
+        Whether an epoch has begun and not ended.
     position : int
-        Number of batches done in it.
+        Number of batches that are done in it.
     sums : dict of Tensor
         Sums of their losses.
     good : dict
-        Snapshot to go back to.
+        Snapshot to return to.
     whole : bool
-        Whether no step is half done.
+        Whether the state is consistent, that is, between two steps.
     """
 
     first_epoch: int
@@ -86,11 +86,11 @@ class Run:
 
 
 class TrainingLoop(NeuralNet):
-    """Net that trains on pairs of rows; subclasses say what a step is.
+    """Net that trains on a pair of training and validation rows.
 
-    While a net trains, its module holds the raw weights; at all other times,
-    validation and callbacks at the end of an epoch included, it holds their
-    moving average.
+    Subclasses define a step. During a training epoch the module holds the raw weights.
+    At all other times, including validation and callbacks at the end of an epoch, it
+    holds their moving average.
     """
 
     run_: Run  # while it trains
@@ -103,7 +103,7 @@ class TrainingLoop(NeuralNet):
         return [("epoch_timer", EpochTimer())]
 
     def partial_fit(self, X, y=None, classes=None, checkpoints=None, **fit_params):
-        """Train on, on a pair of rows; an interrupt by the user is raised.
+        """Train on a pair of rows; interrupts by the user are raised.
 
         Parameters
         ----------
@@ -112,8 +112,8 @@ class TrainingLoop(NeuralNet):
         y, classes, **fit_params
             Not used.
         checkpoints : Checkpoints, optional
-            Where states of the training are written to. If there are some, it
-            goes on from the newest, and is over at once if it was.
+            Where checkpoints are written. If there are some, training resumes from the
+            newest, and ends at once if that is of a finished training.
         """
         peers().broadcast_(self.module_.state_dict().values())
         saved = None if checkpoints is None else checkpoints.newest()
@@ -155,11 +155,11 @@ class TrainingLoop(NeuralNet):
 
     @property
     def n_done(self) -> int:
-        """Number of epochs of this training, the open one included."""
+        """Number of epochs of this training, including an open one."""
         return len(self.history) - self.run_.first_epoch
 
     def fit_loop(self, X, y=None, epochs=None, **fit_params):
-        """Run the epochs that are left of `max_epochs`."""
+        """Run the remaining epochs of `max_epochs`."""
         train, valid = X
         batches = self.get_iterator(train, training=True)
         others = None if valid is None else self.get_iterator(valid)
@@ -273,7 +273,7 @@ class TrainingLoop(NeuralNet):
         )
 
     def snapshot(self):
-        """Copy what the training depends on, between two steps."""
+        """Copy the state of the training between two steps."""
         callbacks = [pair for pair in self.callbacks_ if pair[0] != "epoch_timer"]
         return {
             "step": self.step_,
@@ -452,7 +452,7 @@ def _without_batches(history):
 
 
 class Progress(Callback):
-    """One tqdm bar over the epochs of a training, of the first process only."""
+    """A tqdm bar over the epochs of a training, in the first process only."""
 
     def on_train_begin(self, net, **kwargs):
         silent = peers().rank > 0

@@ -23,7 +23,7 @@ __all__ = [
 
 
 class EncoderModel(nn.Module):
-    """A model around an encoder E(x) or E(x, t); subclasses say what it learns from.
+    """Base class of models with an encoder E(x) or E(x, t); subclasses define the loss.
 
     Parameters
     ----------
@@ -32,19 +32,19 @@ class EncoderModel(nn.Module):
     n_components : int
         Length of the code.
     n_columns : int or None
-        Columns that are read off a code at one time; None is `n_components`.
+        Number of columns of `transform` per time; None is `n_components`.
     encoder : callable
         ``encoder(data_shape, n_outputs, time_conditioned)``.
     time_conditioned : bool
-        Whether E takes t.
+        Whether t is an input of E.
     times : TimeSampling
         Density of the training times.
     augment : callable or None
-        ``augment(x, generator)``, the view that the encoder is shown.
+        ``augment(x, generator)``, the view that the encoder sees.
     space : callable
-        ``space(data_shape)``, whose points the model learns from.
+        ``space(data_shape)``, the space of the targets.
     code : PointCode or GaussianCode
-        What the outputs of the encoder stand for.
+        Interpretation of the outputs of the encoder.
     """
 
     def __init__(
@@ -74,20 +74,20 @@ class EncoderModel(nn.Module):
         self.readout = Readout(n_components, self.n_columns, n_fits)
 
     def initialize(self, rows: ViewedRows) -> None:
-        """Fit what is fixed before training to rows."""
+        """Fit the noise space and the initial encoder to rows."""
         self.space.initialize(rows)
 
     @property
     def target_space(self) -> nn.Module:
-        """Space whose points `forward` is given as x0."""
+        """Space of the x0 that `forward` receives."""
         return self.space
 
     def view(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Return what the encoder is shown of `x` in training."""
+        """Return the view of `x` that the encoder sees in training."""
         return x if self.augment is None else self.augment(x, generator)
 
     def outputs(self, x: Tensor, t: Tensor) -> Tensor:
-        """Return what the encoder gives for `x` at times `t` of shape ``(n,)``."""
+        """Return the outputs of the encoder for `x` at times `t` of shape ``(n,)``."""
         return self.encoder(x, t) if self.time_conditioned else self.encoder(x)
 
     def curve(self, x: Tensor, times: Tensor) -> Tensor:
@@ -102,19 +102,20 @@ class EncoderModel(nn.Module):
         return torch.stack(codes, dim=1)[:, :, : self.n_components]
 
     def codes(self, x: Tensor, times: Tensor) -> Tensor:
-        """Codes of rows `x` as they are given out, ``(n, T, n_columns)``."""
+        """Codes of rows `x` after the read-out, ``(n, T, n_columns)``."""
         return self.readout(self.curve(x, times), times)
 
     @torch.no_grad()
     def fit_readout(self, rows: ViewedRows, as_trained: bool) -> None:
-        """Fit how codes are read to rows.
+        """Fit the read-out to rows.
 
         Parameters
         ----------
         rows : ViewedRows
-            Of standardised data.
+            Standardised data.
         as_trained : bool
-            Whether codes are read as they are: static ones at t = 1, others always.
+            Whether codes are returned as they were trained: static ones at t = 1,
+            others at all times.
         """
 
         def code(x, t):
@@ -142,7 +143,7 @@ class EncoderModel(nn.Module):
             self.readout.fit_curves(times, curves)
 
     def check_shapes(self, x: Tensor) -> None:
-        """Raise ValueError if a network gives another shape than it was asked for."""
+        """Raise ValueError if the output of a network has the wrong shape."""
         t = torch.full((len(x),), 0.5, device=x.device)
         outputs = self.outputs(x, t)
         require_shape("encoder", self.encoder, outputs, len(x), self.n_outputs)
@@ -159,10 +160,10 @@ class DiffusionModel(EncoderModel):
     over encoder E and score network F (Mittal et al., 2023, equation of DRL).
     A share `code_dropout` of the rows is denoised with a learned null code.
 
-    With mixup the encoder sees ``a x0 + (1 - a) x0'`` instead, x0' another row
-    of the batch and ``a ~ U[0, 1]``, and the error of the row counts 2 a times.
-    With a reconstruction weight v, ``v || dec(z) - x0 ||^2 / D`` joins the loss,
-    dec a decoder of its own. Both are from the code of Mittal et al.
+    With mixup the encoder sees ``a x0 + (1 - a) x0'``, where x0' is another row of the
+    batch and ``a ~ U[0, 1]``, and the error of the row is multiplied by 2 a. With a
+    reconstruction weight v, ``v || dec(z) - x0 ||^2 / D`` is added to the loss, where
+    dec is a separate decoder. Both follow the code of Mittal et al.
 
     Parameters
     ----------
@@ -203,12 +204,12 @@ class DiffusionModel(EncoderModel):
     def forward(
         self, x0: Tensor, x: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Losses of a batch, means over its rows.
+        """Compute the losses of a batch, as means over its rows.
 
         Parameters
         ----------
         x0 : Tensor of shape (n, *space.shape)
-            Rows to denoise, as points of the space.
+            Rows to denoise, in the noise space.
         x : Tensor of shape (n, ...)
             The rows, of which the encoder sees a view.
         generator : torch.Generator
@@ -229,7 +230,7 @@ class DiffusionModel(EncoderModel):
         return {"denoising": self.times.mean_weight * error.mean(), **losses}
 
     def denoising_error(self, x0: Tensor, eps: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Per row, the squared error of F on its target; shape ``(n,)``."""
+        """Squared error of F for each row; shape ``(n,)``."""
         alpha, sigma = self.alpha_sigma(t, x0)
         x_t = self.perturbed(x0, t, eps)
         shown = self.preconditioning.network_input(x_t, alpha, sigma)
@@ -247,19 +248,19 @@ class DiffusionModel(EncoderModel):
         return (x_t - alpha * self.denoised(x_t, t, z)) / sigma
 
     def denoised(self, x_t: Tensor, t: Tensor, z: Tensor) -> Tensor:
-        """Estimate of x0 from `x_t`, both of them points of the space."""
+        """Estimate of x0 from `x_t`, both in the noise space."""
         alpha, sigma = self.alpha_sigma(t, x_t)
         shown = self.preconditioning.network_input(x_t, alpha, sigma)
         F = self.score_network(shown, t, z)
         return self.preconditioning.denoised(x_t, F, alpha, sigma)
 
     def estimate(self, y: Tensor, t: Tensor, z: Tensor, guidance: float = 1.0):
-        """Estimate of x0 from ``y = x_t / alpha``, that samplers go by.
+        """Estimate of x0 from ``y = x_t / alpha``, for samplers.
 
         Parameters
         ----------
         y : Tensor of shape (n, *shape)
-            As the estimate, points of the space.
+            In the noise space, like the estimate.
         t : Tensor of shape (1,)
             Time, one for all.
         z : Tensor of shape (n, n_components)
@@ -277,13 +278,13 @@ class DiffusionModel(EncoderModel):
         return without + guidance * (estimate - without)
 
     def time_of(self, nu: float, device=None) -> Tensor:
-        """Time of a noise-to-signal ratio, kept within [t_min, 1]; shape ``(1,)``."""
+        """Time of a noise-to-signal ratio, clipped to [t_min, 1]; shape ``(1,)``."""
         t = self.sde.time_at(torch.tensor([nu], device=device))
         return t.clamp(self.sde.t_min, 1)
 
     @property
     def sde(self):
-        """Noise process, that of the training times."""
+        """Noise process of the training times."""
         return self.times.sde
 
     def alpha_sigma(self, t: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:

@@ -43,29 +43,29 @@ LARGEST_SCALE = 10.0
 
 
 class Readout(nn.Module):
-    """Linear maps of codes, interpolated linearly between some times.
+    """Linear maps of codes, interpolated linearly between times.
 
     Parameters
     ----------
     width : int
-        Length of the codes as trained.
+        Length of the trained codes.
     n_columns : int
-        Columns that are given out per time, at most `width`.
+        Number of columns per time, at most `width`.
     n_fits : int
-        Stable components are fitted to codes, then to the components that were
-        found, so many times in all. Each makes faint ones smaller still.
+        Number of times that stable components are fitted, first to the codes and then
+        to the resulting components. Each fit makes weak ones smaller.
 
     Attributes
     ----------
     times : Tensor of shape (K,)
-        Rising; the last is 1.
+        In ascending order; the last is 1.
     means : Tensor of shape (K, width)
     maps : Tensor of shape (K, width, n_columns)
-        Codes z are read as ``(z - mean) @ map``.
+        The result for codes z is ``(z - mean) @ map``.
     cosines : Tensor of shape (K - 1,)
-        Of what is read at one time and at the next.
+        Cosines of the results at adjacent times.
     told : Tensor of shape (K,)
-        Share of the variance of the codes that x_t tells.
+        Share of the variance of the codes that x_t predicts.
     """
 
     times: Tensor
@@ -99,12 +99,12 @@ class Readout(nn.Module):
         return means, maps / (1 - less).sqrt()[:, None, None]
 
     def forward(self, z: Tensor, t: Tensor) -> Tensor:
-        """Codes as they are given out.
+        """Map trained codes to the columns of `transform`.
 
         Parameters
         ----------
         z : Tensor of shape (n, T, width) or (n, 1, width)
-            Codes as trained; static ones are the same at all times.
+            Trained codes; static ones are the same at all times.
         t : Tensor of shape (T,)
 
         Returns
@@ -119,14 +119,14 @@ class Readout(nn.Module):
         return torch.stack(codes, dim=1)
 
     def inverse(self, codes: Tensor, t: Tensor, is_static: bool) -> Tensor:
-        """Codes as trained, by least squares, of those that are given out.
+        """Recover trained codes from the columns of `transform`, by least squares.
 
         Parameters
         ----------
         codes : Tensor of shape (n, T, n_columns)
         t : Tensor of shape (T,)
         is_static : bool
-            Whether all times are read off one code.
+            Whether the trained code is the same for all times.
 
         Returns
         -------
@@ -148,10 +148,10 @@ class Readout(nn.Module):
         ----------
         codes : ViewedRows of shape (n, width)
         noisy : list of Tensor of shape (n, width)
-            Codes of the rows when they are noisy, one for each of NOISE_RATIOS;
-            empty if nothing can be told from noisy rows.
+            Codes of the noisy rows, for each of NOISE_RATIOS; empty if noisy rows
+            predict nothing.
         as_trained : bool
-            Whether codes are read at t = 1 as they are.
+            Whether codes at t = 1 are returned as they were trained.
         """
         mean, z = codes.X.mean(0), codes.X - codes.X.mean(0)
         if as_trained:
@@ -184,7 +184,7 @@ class Readout(nn.Module):
     def fit_curves(self, times: Tensor, codes: list[ViewedRows]) -> None:
         """Fit maps to codes ``(n, width)`` of the same rows at each of `times`.
 
-        All times are given the mean variance that they have together.
+        All times get the same mean variance, that of all times together.
         """
         self.times.copy_(times)
         sizes = torch.stack([c.X.var(0, correction=0).mean() for c in codes])

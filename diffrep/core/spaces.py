@@ -1,7 +1,7 @@
 """The space in which noise is added: data, principal components, or features.
 
-A space maps rows ``(n, *data_shape)`` of standardised data to points
-``(n, *shape)`` and back. The score network knows points only.
+A space maps rows ``(n, *data_shape)`` of standardised data to points ``(n, *shape)``
+and back. The score network works on points.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ class DataSpace(nn.Module):
         return points
 
     def initialize(self, rows: ViewedRows) -> None:
-        """Nothing depends on the data."""
+        """Do nothing, since the space does not depend on the data."""
 
 
 class PrincipalSpace(nn.Module):
-    """Principal components, whitened halfway.
+    """Principal components, half whitened.
 
-    A component of variance v becomes one of variance ``sqrt(v)``, up to a
-    factor that makes the mean variance 1. Noise then washes out the components
-    one after the other, but faint ones, most of an image, count for less than
-    they do in white data and for more than they do in the image.
+    A component of variance v is scaled to variance ``sqrt(v)``, up to a factor that
+    makes the mean variance 1. Noise then removes the components one after the other.
+    Weak components, which are most of an image, have less weight than in white data and
+    more than in the image.
 
     References
     ----------
@@ -96,12 +96,12 @@ class PrincipalSpace(nn.Module):
 class FeatureSpace(nn.Module):
     """Components of the features that an encoder starts from.
 
-    The features, those of a bank, stay as they were fitted; the components are those
-    in which rows differ most and their views least. A code that helps to denoise them
-    holds what rows of a kind have in common.
+    The features are those of a bank that is not trained, and the components are those
+    in which rows differ most and views of a row least. A code that helps to denoise
+    them describes what similar rows have in common.
 
-    ``inverse`` gives the row that is closest to a point in the sense of least
-    squares: for images a smooth one, since features do not determine an image.
+    ``inverse`` returns the least-squares estimate of a row, which is smooth for images,
+    since features do not determine an image.
 
     Parameters
     ----------
