@@ -150,7 +150,7 @@ def check_rows(estimator, X, y="no_validation", *, reset):
         )
     if np.ma.is_masked(X):
         raise ValueError(
-            "X is a masked array with entries masked, which would be read as data. "
+            "X is a masked array with masked entries, which would be used as data. "
             "Use X.filled(value), or an imputer on X.filled(np.nan)."
         )
     with refused_plainly(REMEDIES):
@@ -312,8 +312,8 @@ def check_callbacks(callbacks):
         if isinstance(callback, LRScheduler):
             raise ValueError(
                 "callbacks holds an LRScheduler, which would have no effect: the "
-                "learning rate rises to lr and falls again over the epochs. Leave it "
-                "out, and set lr and max_epochs."
+                "learning rate always follows a warm-up to lr and a cosine decay. "
+                "Remove it, and set lr and max_epochs."
             )
     return list(callbacks or [])
 

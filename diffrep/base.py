@@ -552,8 +552,9 @@ class TrainedRepresentation(BaseRepresentation):
                 for name in fixed
             )
             raise ValueError(
-                "The fitted net is trained on, but was built with other parameters: "
-                f"{changes}. Set them back, or fit anew with warm_start=False."
+                "The fitted net is trained further, but was built with other "
+                f"parameters: {changes}. Restore them, or fit a new net with "
+                "warm_start=False."
             )
         self._built, self.net_ = parameters, copied_net(self.net_)
         net = self._net()
@@ -733,7 +734,7 @@ def check_is_trained(estimator):
     if estimator.net_.step_ == 0:
         raise NotFittedError(
             f"This {type(estimator).__name__} was fitted with max_epochs=0: it gives "
-            "the codes of its start in closed form, but no network was trained to "
-            "sample, denoise or score with. Fit it with max_epochs='auto', or any "
+            "the codes of its closed-form initialisation, but no network was trained "
+            "to sample, denoise or score with. Fit it with max_epochs='auto', or any "
             "number above 0."
         )

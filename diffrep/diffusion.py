@@ -565,8 +565,9 @@ class BaseDiffusion(TrainedRepresentation):
         if not np.isfinite(rows).all():
             raise ValueError(
                 "Rows became infinite or NaN in float32: the codes, or the rows to "
-                "begin with, are far from those that the estimator was fitted to. "
-                "Pass codes as transform gives them, and rescale enormous features."
+                "start from, are far from those that the estimator was fitted to. "
+                "Pass codes returned by transform, and rescale features with extreme "
+                "values."
             )
         return rows
 

@@ -219,7 +219,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         unlabelled = check_partial_labels(y)
         if unlabelled.all():
             raise ValueError(
-                "No row of y has a class: all are -1, which means without a label. "
+                "All rows of y are -1, which means unlabelled. "
                 "Give a class to one row of each at least."
             )
         labels = np.full(len(y), -1)

@@ -206,7 +206,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
                 raise ValueError(
                     f"mask of shape {mask.shape} with {mask.sum()} entries True must "
                     f"have {len(self.t_grid_) + 1} entries, one for each time and the "
-                    "last for the token itself, and leave one of them to look at."
+                    "last for the token itself, and at least one entry must be True."
                 )
         X = check_rows(self, X, reset=False)
         return self._attention(self._inputs(X), mask)
@@ -224,17 +224,17 @@ class TrajectoryClassifier(BaseCodeClassifier):
     def _check_parameters(self, n_columns):
         if self.representation is None and self.fine_tune:
             raise ValueError(
-                "fine_tune=True trains an encoder on, but representation=None has "
+                "fine_tune=True trains the encoder, but representation=None has "
                 "none. Pass a representation, or fine_tune=False."
             )
         if self.representation is not None and self.n_times is not None:
             raise ValueError(
                 f"n_times={self.n_times} is for curves in X, but a representation is "
-                "given, whose t_grid says how many times there are. Leave n_times out."
+                "given, whose t_grid determines the number of times. Leave n_times out."
             )
         if n_columns % (self.n_times or 1):
             raise ValueError(
-                f"X has {n_columns} columns, which are no multiple of n_times="
+                f"X has {n_columns} columns, which is not a multiple of n_times="
                 f"{self.n_times}. Give the number of times in the t_grid that X was "
                 "made with."
             )
@@ -542,8 +542,9 @@ def _by_time(X, n_times):
     """Codes ``(n_times, n, n_components)``, of codes side by side."""
     if X.shape[1] % n_times:
         raise ValueError(
-            f"X has {X.shape[1]} columns, no multiple of n_times={n_times}. Pass codes "
-            "of n_times times side by side, as transform gives them with a t_grid."
+            f"X has {X.shape[1]} columns, which is not a multiple of n_times="
+            f"{n_times}. Pass codes of n_times times side by side, as returned by "
+            "transform with a t_grid."
         )
     return np.asarray(X.reshape(len(X), n_times, -1).swapaxes(0, 1), dtype=float)
 

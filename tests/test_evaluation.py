@@ -524,5 +524,5 @@ def test_similarity_of_uncorrelated_and_of_constant_codes():
 
 
 def test_similarity_needs_time(digits):
-    with pytest.raises(ValueError, match=r"one code at all times .*t_grid"):
+    with pytest.raises(ValueError, match=r"same code at all times .*t_grid"):
         code_similarity(PCA(2).fit(digits[0]), digits[0])

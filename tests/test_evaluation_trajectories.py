@@ -63,7 +63,7 @@ def test_information_by_times():
 def test_information_of_a_static_representation_is_refused():
     curves = Curves(None)
     curves.t_grid_ = None
-    with pytest.raises(ValueError, match="one code at all times"):
+    with pytest.raises(ValueError, match="same code at all times"):
         code_information(curves, None)
 
 

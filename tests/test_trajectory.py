@@ -200,8 +200,8 @@ def test_repeats_and_pickles(curves):
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"n_times": 3}, "10 columns, which are no multiple of n_times=3"),
-        ({"fine_tune": True}, "fine_tune=True trains an encoder"),
+        ({"n_times": 3}, "10 columns, which is not a multiple of n_times=3"),
+        ({"fine_tune": True}, "fine_tune=True trains the encoder"),
         (
             {"n_times": 2, "representation": DiffusionRepresentation(**REP)},
             "n_times=2 is for curves in X",
@@ -279,7 +279,7 @@ def test_good_times_have_more_votes():
 @pytest.mark.parametrize("estimator", [TimeSelector, TimeVotingClassifier])
 def test_columns_that_are_no_stack_are_refused(estimator):
     X, y = stacked()
-    with pytest.raises(ValueError, match="12 columns, no multiple of n_times=5"):
+    with pytest.raises(ValueError, match="12 columns, which is not a multiple"):
         estimator(n_times=5).fit(X, y)
 
 

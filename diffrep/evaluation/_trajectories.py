@@ -195,8 +195,8 @@ def _curves(representation, X, times):
     """Return times, and the codes ``(n, T, n_components)`` at them."""
     if getattr(representation, "t_grid_", None) is None:
         raise ValueError(
-            f"{type(representation).__name__} gives one code at all times (it has no "
-            "t_grid_, or None). Pass a representation that was fitted with t_grid."
+            f"{type(representation).__name__} has the same code at all times (it has "
+            "no t_grid_, or None). Pass a representation that was fitted with t_grid."
         )
     times = times_or_default(times)
     return times, representation.encode(X, times)
