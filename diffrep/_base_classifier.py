@@ -74,7 +74,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         "random_state": ["random_state"],
     }
 
-    #: ``max_epochs="auto"`` trains about so many steps, within these epochs.
+    #: Number of steps of ``max_epochs="auto"``, with limits on the number of epochs.
     _n_steps: ClassVar[int]
     _epochs: ClassVar[tuple[int, int]]
 
@@ -113,19 +113,18 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         return self.classes_[numbers]
 
     def _inputs(self, X):
-        """Return what the net is given of checked rows."""
+        """Return the inputs of the net for checked rows."""
         return X
 
     def _rows(self, inputs, y=None, index=None):
-        """Return inputs as the net reads them; `_scaling` is set by `fit`."""
+        """Return the data set of inputs; `_scaling` is set by `fit`."""
         standardizer, shape, given = self._scaling
         return Rows(inputs, standardizer, shape, given, self.net_.device, y, index)
 
     def _fitted(self, X):
-        """Return the representation as it is if it is fitted, else a clone fitted.
+        """Return the representation, or a fitted clone if it is not fitted.
 
-        X is what `fit` was given: names and number of its columns must be those that
-        a fitted representation knows.
+        Names and number of the columns of X must be those of a fitted representation.
         """
         representation = self.representation
         if isinstance(representation, FrozenEstimator):
@@ -138,7 +137,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         return representation
 
     def _class_numbers(self, y):
-        """Set `classes_`; return the numbers of the classes."""
+        """Set `classes_`; return class indices."""
         check_classification_targets(y)
         y = y.astype(y.dtype.newbyteorder("="))
         encoder = LabelEncoder().fit(y)
@@ -146,21 +145,21 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         return encoder.transform(y)
 
     def _n_epochs(self, n_batches):
-        """Return the number of epochs of so many batches."""
+        """Return the number of epochs of `n_batches` batches."""
         if self.max_epochs == "auto":
             return int(np.clip(-(-self._n_steps // n_batches), *self._epochs))
         return self.max_epochs
 
     def _start(self, inputs):
-        """Bring the curves to one length, as seen on some rows."""
+        """Standardise curves, as estimated from some rows."""
         rng = np.random.default_rng(seed_for(self.net_.seed, Stream.START, 1))
         x, _ = self._rows(inputs).some(N_FITTED_ROWS, rng)
         self.net_.module_.initialize(x)
 
     def _train(self, rows, n_epochs):
-        """Train the net for some epochs; set `history_` and `n_iter_`."""
+        """Train the net for a number of epochs; set `history_` and `n_iter_`."""
         callbacks = check_callbacks(self.callbacks)
-        if self.verbose and n_epochs > 1:  # a bar of one epoch tells nothing
+        if self.verbose and n_epochs > 1:  # no use in a bar of one epoch
             callbacks.append(("progress", Progress()))
         self.net_.set_params(callbacks=copied(callbacks), max_epochs=n_epochs)
         self.net_.initialize_callbacks().partial_fit((rows, None))
@@ -173,7 +172,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         self.n_iter_ = len(self.history_)
 
     def _get_state(self):
-        """Return what `fit` learned, for a model file; subclasses add to it."""
+        """Return the fitted attributes, for a model file; subclasses add others."""
         return {
             "n_features_in_": self.n_features_in_,
             "feature_names_in_": getattr(self, "feature_names_in_", None),
@@ -183,7 +182,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
         }
 
     def _set_state(self, state):
-        """Take all of it but the net, which subclasses know how to build."""
+        """Set the fitted attributes except for the net, which subclasses construct."""
         names = ("n_features_in_", "feature_names_in_", "classes_")
         fields_of(state, "state", *names, "representation_", "net")
         set_features(self, state)
@@ -194,10 +193,10 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
             require(right, "representation_ must be a representation")
             check_is_fitted(representation)
             alike = representation.n_features_in_ == self.n_features_in_
-            require(alike, "representation_ was given rows of other features")
+            require(alike, "representation_ has another number of features")
 
     def _take_net(self, net, state):
-        """Set `net_` and what follows from it."""
+        """Set `net_` and the attributes that depend on it."""
         set_net_state(net, state["net"])
         self.net_ = net
         self._tell_history()

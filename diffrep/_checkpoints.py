@@ -25,26 +25,26 @@ QUANTILES = (np.arange(1000) + 0.5) / 1000
 
 
 def check_repeatable(estimator):
-    """Refuse to write checkpoints of a fit whose seed nobody knows."""
+    """Raise ValueError if checkpoints are to be written without a known seed."""
     if estimator.checkpoint is not None and estimator.random_state is None:
         raise ValueError(
-            f"checkpoint={estimator.checkpoint!r} needs random_state: with None, fit "
-            "called again would be another fit. Pass an integer, such as "
+            f"checkpoint={estimator.checkpoint!r} needs random_state, since with None "
+            "each call of fit uses another seed. Pass an integer, such as "
             "random_state=0."
         )
 
 
 def fit_checkpoints(estimator, X, continued):
-    """Return the checkpoints of the fit that is about to begin, None without.
+    """Return the checkpoints of the fit, or None if none are to be written.
 
     Parameters
     ----------
     estimator : BaseRepresentation
-        Its `net_` is what training starts from.
+        Training starts from its `net_`.
     X : ndarray of shape (n, n_features)
     continued : bool
-        Whether the start are weights that were trained before, instead of those
-        that follow from seed, data and parameters.
+        Whether training continues from trained weights, instead of initial ones that
+        depend only on seed, data and parameters.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def fit_checkpoints(estimator, X, continued):
             if name not in NOT_RECORDED
         },
     }
-    versions = {  # what the weights follow from besides data and parameters
+    versions = {  # on which the weights depend, besides data and parameters
         "diffrep": __version__,
         "numpy": np.__version__,
         "torch": str(torch.__version__),
@@ -76,7 +76,7 @@ def fit_checkpoints(estimator, X, continued):
 
 
 def _described(value):
-    """Text for a value: itself if it is simple, else a digest of what it holds."""
+    """Return text for a value: its repr if it is simple, else a digest."""
     if isinstance(value, np.generic):
         value = value.item()
     if value is None or isinstance(value, (str, bool, Number)):

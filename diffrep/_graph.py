@@ -40,20 +40,20 @@ LARGEST_CORRECTION = 0.01
 
 
 def neighbor_graph(codes, n_neighbors):
-    """Weights of the edges from each row to its nearest neighbours, both ways.
+    """Weights of the undirected edges between rows and their nearest neighbours.
 
     Parameters
     ----------
     codes : ndarray of shape (n, n_components)
     n_neighbors : int or transformer
-        Below n; or what gives a graph of Euclidean distances to neighbours, a
-        row's own left out or not.
+        Less than n. A transformer returns a graph of Euclidean distances to neighbours,
+        such as KNeighborsTransformer.
 
     Returns
     -------
     W : sparse array of shape (n, n)
-        Cosines of the angles between codes to the third power, as in Iscen et al.
-        (2019), those below 0 set to 0; symmetric, with a zero diagonal.
+        Third powers of the cosines between codes, as in Iscen et al. (2019), or 0 for
+        negative cosines. Symmetric, with a zero diagonal.
     """
     codes = normalize(codes)
     if isinstance(n_neighbors, Integral):
@@ -68,23 +68,22 @@ def neighbor_graph(codes, n_neighbors):
 
 
 def class_shares(labels):
-    """Shares of the classes, estimated from few labels, and how far to trust them.
+    """Shares of the classes, estimated from few labels, and their tolerance.
 
-    The shares among labelled rows, drawn towards equal ones as far as chance
-    explains how they differ from these: the estimator of James and Stein for
-    counts, Hausser and Strimmer, JMLR 10, 2009, equation 8.
+    The shares among labelled rows are shrunk towards equal shares by the estimator of
+    James and Stein for counts (Hausser and Strimmer, JMLR 10, 2009, equation 8).
 
     Parameters
     ----------
     labels : ndarray of shape (n,)
-        Numbers of classes from 0 on, -1 for rows without a label.
+        Class indices, -1 for rows without a label.
 
     Returns
     -------
     shares : ndarray of shape (n_classes,)
     tolerance : ndarray of shape (n_classes,)
-        Two standard errors, and a tenth of the share: labels that were dealt
-        out evenly say little about the shares, though they do not scatter.
+        Two standard errors plus a tenth of the share, since the standard error is 0 if
+        the same number of rows of each class was labelled on purpose.
     """
     counts = np.bincount(labels[labels >= 0])
     n, equal = counts.sum(), 1 / len(counts)
@@ -97,30 +96,31 @@ def class_shares(labels):
 
 
 def propagated(W, labels, shares, kind="laplace"):
-    """Scores of the classes for each row, from those that have a label.
+    """Scores of the classes for all rows, propagated from labelled rows.
 
-    Y is 0 on rows without a label; on the others it is 1 for their class, times
-    its share, divided by the number of its labels, so that a class does not win
-    because more of it happens to be labelled. "laplace" solves ``(I - a Wn) F =
-    Y``, ``Wn = D^-1/2 W D^-1/2`` with the degrees D (Zhou et al., 2004).
-    "poisson" solves ``(D - W) F = Y - Ym`` (Calder et al., 2020), Ym on labelled
-    rows such that the sum is 0; it does not forget labels over long ways.
+    The source Y of a labelled row is 1 for its class, multiplied by the share of the
+    class and divided by its number of labels, so that scores do not depend on how many
+    rows of a class are labelled. It is 0 for rows without a label. "laplace" solves
+    ``(I - a Wn) F = Y`` with ``Wn = D^-1/2 W D^-1/2`` and the degrees D (Zhou et al.,
+    2004). "poisson" solves ``(D - W) F = Y - Ym`` (Calder et al., 2020), where Ym is on
+    labelled rows and makes the sum 0. Its scores do not decay with the distance to
+    labelled rows.
 
     Parameters
     ----------
     W : sparse array of shape (n, n)
-        Symmetric weights, none negative.
+        Symmetric, non-negative weights.
     labels : ndarray of shape (n,)
-        Numbers of classes from 0 on, -1 for rows without a label.
+        Class indices, -1 for rows without a label.
     shares : ndarray of shape (n_classes,)
-        Of the classes among all rows.
+        Shares of the classes among all rows.
     kind : {"laplace", "poisson"}
 
     Returns
     -------
     F : ndarray of shape (n, n_classes)
-        Not negative, with rows that sum to 1; those of labelled rows one-hot,
-        those of rows that no label reaches uniform.
+        Non-negative, with rows that sum to 1. Labelled rows are one-hot; rows that are
+        not connected to a labelled row are uniform.
     """
     labelled = labels >= 0
     one_hot = np.eye(len(shares))[labels] * labelled[:, None]
@@ -140,19 +140,19 @@ def propagated(W, labels, shares, kind="laplace"):
 
 
 def aligned(F, labels, low, high):
-    """Scores corrected until each class has a share of the rows within bounds.
+    """Correct scores until the share of each class is within bounds.
 
-    Distribution alignment as in LaplaceNet: many small corrections of the
-    scores of a class, which are then brought to a sum of 1 again.
+    This is the distribution alignment of LaplaceNet: many small corrections of the
+    scores of each class, each followed by normalisation of the rows.
 
     Parameters
     ----------
     F : ndarray of shape (n, n_classes)
-        As of `propagated`.
+        Scores as returned by `propagated`.
     labels : ndarray of shape (n,)
-        As there.
+        Class indices, -1 for rows without a label.
     low, high : ndarray of shape (n_classes,)
-        Bounds of the shares, of the rows without a label.
+        Bounds of the shares among rows without a label.
 
     Returns
     -------
@@ -171,7 +171,7 @@ def aligned(F, labels, low, high):
 
 
 def _normalised(F, one_hot, labelled):
-    """Scores without what is negative, in shares of each row."""
+    """Clip scores at 0 and normalise rows; set those of labelled rows."""
     F = np.clip(F, 0, None)
     total = F.sum(axis=1, keepdims=True)
     F = np.where(total > 0, F / np.where(total > 0, total, 1), 1 / F.shape[1])

@@ -58,24 +58,24 @@ MAX_SEED = 2**32
 
 SDE_CLASSES = {cls.__name__: cls for cls in (VE, VP, SubVP)}
 
-#: Parameters that are not stored: a file from somebody else must not make `fit` write
-#: to a folder, and progress bars are for the one who fits.
+#: Parameters that are not stored. A file from somebody else must not make `fit` write
+#: to a folder, and progress bars are of interest only to the user who fits.
 NOT_IN_FILES = {"checkpoint", "verbose"}
 
-#: Limit on the memory of a loaded file: so many bytes, and so many per byte of the
-#: file. It concerns arrays of text, in which all texts take the space of the longest,
-#: and buffers of nets, which are not stored.
+#: Limit on the memory of a loaded file: this number of bytes, plus this number per byte
+#: of the file. It applies to arrays of text, in which all texts take the space of the
+#: longest, and to buffers of nets, which are not stored.
 FREE_BYTES = 2**26
 BYTES_PER_BYTE = 8
 
 
 def write(path, estimator):
-    """Write a fitted estimator to a file, whole or not at all.
+    """Write a fitted estimator to a file, completely or not at all.
 
     Raises
     ------
     TypeError
-        If it holds what a file cannot.
+        If it contains a value that a file cannot contain.
     """
     writer = _Writer()
     model = {
@@ -94,22 +94,22 @@ def write(path, estimator):
 
 
 def read(data, classes, passed, device=None):
-    """Return the estimator that the bytes of a model file hold.
+    """Return the estimator in the bytes of a model file.
 
     Parameters
     ----------
     data : bytes
     classes : dict of type by name
-        What the file may name.
+        Classes that are allowed in the file.
     passed : dict
-        Parameters that the file leaves out, by name.
+        Parameters that are not in the file, by name.
     device : str, optional
-        In place of the device in the file.
+        Replaces the device in the file.
 
     Raises
     ------
     Exception
-        Of any class, if the bytes are not what `save` writes.
+        Of any class, if the bytes are not those of a model file.
     """
     names, model = _header(data)
     given = fields_of(model, "the model", "versions", "estimator")
@@ -121,21 +121,21 @@ def read(data, classes, passed, device=None):
     reader = _Reader(tensors, classes, passed, device, text_bytes)
     estimator = reader.estimator(given["estimator"], "")
     left = sorted(names - reader.used)
-    require(not left, f"nothing refers to the tensors {reprlib.repr(left)}")
+    require(not left, f"its tensors {reprlib.repr(left)} are not used")
     left = sorted(set(passed) - reader.asked)
-    require(not left, f"it does not ask for {', '.join(left)}: leave this out")
+    require(not left, f"it does not need {', '.join(left)}: do not pass this")
     return estimator
 
 
 class _Writer:
-    """Turns values into JSON and sets tensors aside."""
+    """Converts values to JSON, and collects tensors."""
 
     def __init__(self):
         self.tensors: dict[str, torch.Tensor] = {}
         self.names: dict[int, str] = {}
 
     def encode(self, value, name):
-        """Return `value` in terms of JSON; raise TypeError if it has none."""
+        """Return `value` in JSON; raise TypeError if that is not possible."""
         match value:
             case None | bool() | int() | str():
                 return value
@@ -163,7 +163,7 @@ class _Writer:
             case _ if type(value) in SDE_CLASSES.values():
                 fields = self.encode(dataclasses.asdict(value), name)["dict"]
                 return {"sde": type(value).__name__, "fields": fields}
-        raise TypeError(f"A model file cannot hold {name}={reprlib.repr(value)}.")
+        raise TypeError(f"A model file cannot contain {name}={reprlib.repr(value)}.")
 
     def _array(self, value, name):
         if value.dtype.kind in "biuf":
@@ -172,17 +172,18 @@ class _Writer:
         texts = value.tolist()
         if value.ndim != 1 or not all(type(text) is str for text in texts):
             raise TypeError(
-                f"A model file cannot hold {name}, an array of {value.dtype}: only "
-                "numbers, and one-dimensional arrays of text. Convert it before fit."
+                f"A model file cannot contain {name}, an array of {value.dtype}, but "
+                "only numbers, and one-dimensional arrays of text. Convert the array "
+                "before fit."
             )
         return {"texts": texts, "object": value.dtype == object}
 
     def estimator(self, estimator, name):
-        """Describe an estimator; one that was described before by its name."""
+        """Describe an estimator, by its name only if it was described before."""
         if not type(estimator).__module__.startswith("diffrep."):
             raise TypeError(
                 f"{type(estimator).__name__} is a class of your own, which load does "
-                "not know. Pickle the estimator, for yourself."
+                "not know. Save the estimator by pickle instead."
             )
         if id(estimator) in self.names:
             return self.names[id(estimator)]
@@ -212,7 +213,7 @@ class _Writer:
         }
 
     def _changed(self, estimator, name):
-        """Parameters that the net was built with, where others were set since."""
+        """Parameters of the net whose values were changed after `fit`."""
         changed = {}
         for key in _parameters_in_files(estimator):
             value = estimator._built[key]
@@ -224,7 +225,7 @@ class _Writer:
 
 
 class _Reader:
-    """Turns JSON and tensors back into values.
+    """Converts JSON and tensors to values.
 
     Parameters
     ----------
@@ -233,9 +234,9 @@ class _Reader:
     passed : dict
         Values of parameters that are not in the file.
     device : str or None
-        In place of that in the file.
+        Replaces the device in the file.
     text_bytes : int
-        That all arrays of text together may take.
+        Limit on the size of all arrays of text together.
     """
 
     def __init__(self, tensors, classes, passed, device, text_bytes):
@@ -247,7 +248,7 @@ class _Reader:
         self.estimators: dict = {}
 
     def decode(self, value, name):
-        """Return what `value` stands for."""
+        """Return the value that JSON represents."""
         match value:
             case None | bool() | int() | str():
                 return value
@@ -272,10 +273,11 @@ class _Reader:
             case {"estimator": described, **rest} if not rest:
                 return self.estimator(described, name)
             case {"sde": str(cls), "fields": dict(fields), **rest} if not rest:
-                require(cls in SDE_CLASSES, f"{cls!r} is no noise process of diffrep")
-                require(all(map(_is_number, fields.values())), "SDEs are of numbers")
+                require(cls in SDE_CLASSES, f"{cls!r} is not an SDE of diffrep")
+                numbers = all(map(_is_number, fields.values()))
+                require(numbers, "parameters of an SDE must be numbers")
                 return SDE_CLASSES[cls](**fields)
-        raise ValueError(f"{name} is {reprlib.repr(value)}, which stands for nothing")
+        raise ValueError(f"{name} has an unknown form: {reprlib.repr(value)}")
 
     def _text_array(self, texts, free):
         require(all(isinstance(text, str) for text in texts), "texts must be texts")
@@ -291,14 +293,14 @@ class _Reader:
         return self.tensors[name]
 
     def estimator(self, described, name):
-        """Build an estimator from its description, or find one that was built."""
+        """Construct an estimator from its description, or return one by its name."""
         if isinstance(described, str):
             require(described in self.estimators, f"there is no estimator {described}")
             return self.estimators[described]
         parts = ("class", "parameters", "passed", "built", "state")
         described = fields_of(described, "an estimator", *parts)
         cls = self.classes.get(described["class"])
-        require(cls, f"{described['class']!r} is no estimator of diffrep")
+        require(cls, f"{described['class']!r} is not an estimator of diffrep")
         prefix = f"{name}." if name else ""
         parameters = self._parameters(cls, described, name, prefix)
         changed = self._decoded(described["built"], f"{prefix}built.")
@@ -315,9 +317,9 @@ class _Reader:
         return estimator
 
     def _parameters(self, cls, described, name, prefix):
-        """Parameters in the file, and those that were passed.
+        """Return the parameters in the file, and those that were passed.
 
-        Those that an older diffrep did not know are left out: they have defaults.
+        Parameters that did not exist when the file was written have their defaults.
         """
         found = self._decoded(described["parameters"], f"{prefix}parameters.")
         known, absent = _parameters_in_files(cls()), described["passed"]
@@ -355,16 +357,16 @@ def _parameters_in_files(estimator):
 
 
 def _header(data):
-    """Names of the tensors and the model; refuse other formats and doubtful JSON."""
+    """Return the names of the tensors and the model; reject other formats."""
     n = int.from_bytes(data[:8], "little")
-    require(len(data) - n >= 8, "it ends before its header does")
+    require(len(data) - n >= 8, "it ends within its header")
     header = _from_json(data[8 : 8 + n].decode())
-    require(isinstance(header, dict), "its header is no object")
+    require(isinstance(header, dict), "its header is not an object")
     metadata = header.pop("__metadata__", None)
-    require(isinstance(metadata, dict), "it is no model file of diffrep")
+    require(isinstance(metadata, dict), "it is not a model file of diffrep")
     given = str(metadata.get("diffrep_format"))
     right = given.isascii() and given.isdecimal() and int(given) > 0
-    require(right, f"its diffrep_format is {given!r}: it is no model file of diffrep")
+    require(right, f"it is not a model file of diffrep: diffrep_format is {given!r}")
     if int(given) > FORMAT:
         raise ValueError(
             f"it has format {given}, which is newer than {FORMAT}, the newest that "
@@ -398,7 +400,7 @@ def require(condition, message):
 
 
 def is_same(a, b):
-    """Whether two values of a parameter are the same, arrays and lists included."""
+    """Whether two values of a parameter, such as arrays or lists, are equal."""
     return a is b or bool(np.array_equal(a, b))
 
 
@@ -415,7 +417,7 @@ def _to_json(value):
 
 
 def _from_json(text):
-    """Read JSON as strictly as its standard: no NaN, no key twice."""
+    """Parse JSON; reject NaN and repeated keys."""
 
     def unique(pairs):
         found = dict(pairs)
@@ -462,7 +464,7 @@ class SaveMixin:
 
 
 def get_net_state(net):
-    """Return what goes on with a net: weights, seed, place in the schedule, epochs."""
+    """Return weights, seed, position in the schedule, and epochs of a net."""
     epochs = [
         {name: value for name, value in epoch.items() if is_plain(value)}
         for epoch in net.history
@@ -476,7 +478,7 @@ def get_net_state(net):
 
 
 def set_net_state(net, state, own=()):
-    """Initialize a net and give it weights and all else of `get_net_state`.
+    """Initialize a net and set the state that `get_net_state` returned.
 
     Parameters
     ----------
@@ -484,23 +486,24 @@ def set_net_state(net, state, own=()):
         Not initialized.
     state : dict
     own : iterable of str
-        Parts of the model that are networks of the user's, built for real only.
+        Parts of the model that are defined by the user, and not built for checks.
 
     Raises
     ------
     ValueError
-        If the state is not that of such a net.
+        If the state does not fit the net.
     """
     state = fields_of(state, "net", "weights", "seed", "schedule", "epochs")
     weights, epochs, schedule = state["weights"], state["epochs"], state["schedule"]
     require(is_int(state["seed"], 0, MAX_SEED), "seed must be a 32-bit integer")
-    require(isinstance(schedule, list) and len(schedule) == 3, "schedule is of three")
+    triple = isinstance(schedule, list) and len(schedule) == 3
+    require(triple, "schedule must be a list of three")
     for number in schedule[:2] if schedule[2] is None else schedule:
         require(is_int(number, 0), "schedule must be numbers of steps")
     require(isinstance(epochs, list), "epochs must be a list")
     for epoch in epochs:
         plain = isinstance(epoch, dict) and all(map(is_plain, epoch.values()))
-        require(plain and "batches" not in epoch, "epochs must be of plain values")
+        require(plain and "batches" not in epoch, "epochs must be simple values")
     _check_weights(net, weights, own)
     net.seed = state["seed"]
     net.initialize()
@@ -511,7 +514,7 @@ def set_net_state(net, state, own=()):
 
 
 def set_features(estimator, state):
-    """Set number and names of the features that an estimator was fitted to."""
+    """Set `n_features_in_` and `feature_names_in_` of an estimator."""
     n_features, names = state["n_features_in_"], state["feature_names_in_"]
     require(is_int(n_features, 1), "n_features_in_ must be a positive integer")
     estimator.n_features_in_ = n_features
@@ -522,16 +525,16 @@ def set_features(estimator, state):
 
 
 def check_numbers(name, value, shape, dtype=np.float64):
-    """Return an array that is finite and of this shape and type."""
+    """Return an array; raise ValueError unless it is finite, of this shape and type."""
     right = isinstance(value, np.ndarray) and value.shape == shape
     require(right and value.dtype == dtype, f"{name} must be {dtype} of shape {shape}")
-    within = np.abs(value) <= np.finfo(np.float32).max  # which NaN is not, either
+    within = np.abs(value) <= np.finfo(np.float32).max  # False for NaN
     require(within.all(), f"{name} must be finite, within float32")
     return value
 
 
 def made_standardizer(state, n_features):
-    """Return the standardizer of arrays by name, for so many columns."""
+    """Return the standardizer of `n_features` columns with these arrays."""
     names = ("mean", "scale", "skewed", "center", "width")
     fields_of(state, "standardizer", *names)
     skewed, n_skewed = state["skewed"], np.size(state["skewed"])
@@ -541,38 +544,38 @@ def made_standardizer(state, n_features):
         check_numbers(name, state[name], (n_skewed,))
     check_numbers("skewed", skewed, (n_skewed,), np.int64)
     ends = [-1, *skewed, n_features]
-    require((np.diff(ends) > 0).all(), "skewed must be numbers of columns, in order")
+    require((np.diff(ends) > 0).all(), "skewed must be ascending column indices")
     positive = (state["scale"] > 0).all() and (state["width"] > 0).all()
     require(positive, "scale and width must be positive")
     return Standardizer(**state)
 
 
 def check_classes(value):
-    """Return labels of classes, in order and none of them twice."""
+    """Return class labels; raise ValueError unless they are sorted and unique."""
     right = isinstance(value, np.ndarray) and value.ndim == 1 and value.size > 0
     require(
-        right and np.array_equal(np.unique(value), value), "classes_ are out of order"
+        right and np.array_equal(np.unique(value), value), "classes_ are not sorted"
     )
     return value
 
 
 def _check_weights(net, weights, own):
-    """Compare weights with the module that a net would build, but for parts `own`."""
+    """Raise ValueError unless weights fit the module of a net, except for `own`."""
     arguments = net.get_params_for("module")
     arguments |= {part: lambda *shape: nn.Identity() for part in own}
     try:
         with torch.device("meta"):
             module = net.module(**arguments)
         expected = module.state_dict()
-    except Exception as error:  # of torch, about numbers that no tensor can have
-        raise ValueError(f"no net has such parameters: {error}") from error
+    except Exception as error:  # of torch, about impossible shapes
+        raise ValueError(f"its parameters do not define a net: {error}") from error
     require(isinstance(weights, dict), "weights must be an object")
     theirs = tuple(f"{part}." for part in own)
     names = {name for name in weights if not name.startswith(theirs)}
     odd = sorted(names ^ set(expected))
-    require(not odd, f"weights are missing or too many: {reprlib.repr(odd)}")
+    require(not odd, f"weights are missing or unexpected: {reprlib.repr(odd)}")
     for name, tensor in weights.items():
-        require(isinstance(tensor, torch.Tensor), f"weights {name} are no tensor")
+        require(isinstance(tensor, torch.Tensor), f"weights {name} are not a tensor")
         require(bool(tensor.isfinite().all()), f"weights {name} are not finite")
         if name in names:
             found, there = _kind(tensor), _kind(expected[name])
@@ -581,7 +584,7 @@ def _check_weights(net, weights, own):
     stored = sum(tensor.nbytes for tensor in weights.values())
     require(
         computed <= FREE_BYTES + BYTES_PER_BYTE * stored,
-        f"the net would hold {computed} bytes of buffers for {stored} of weights",
+        f"the net would have {computed} bytes of buffers for {stored} of weights",
     )
 
 

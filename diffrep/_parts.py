@@ -53,13 +53,13 @@ NOISE_CONSTRAINTS: dict = {
     ],
 }
 
-#: Noise below this standard deviation hides nothing.
+#: Least noise-to-signal ratio at t = 1.
 LEAST_NOISE = 1e-3
 
 #: Least decrease, between noise levels, of the share of the code that x_t predicts.
 LEAST_FALL = 1e-3
 
-#: Quantiles of the training times beyond which an encoder has hardly been trained.
+#: Quantiles of the training times to which times are clipped for an encoder.
 ENDS = (0.01, 0.99)
 
 
@@ -85,10 +85,10 @@ def space_class(name, space, score_network, data_shape):
 
 
 def read_shape(encoder, space, data_shape):
-    """Shape in which the networks are given rows of `data_shape`.
+    """Return the shape of the rows that networks receive.
 
-    Large images and long signals are averaged down for the encoders "conv" and
-    "windows", unless their values are what is learned from.
+    For the encoders with a bank, large images and long signals are averaged down,
+    unless noise is added to their values.
     """
     n_places = kind_of(data_shape).n_places
     if n_places is None or encoder not in {"auto", "conv", "windows"}:
@@ -108,14 +108,14 @@ def score_network_factory(score_network, space, data_shape):
     _check_kind("score_network", score_network, data_shape, "'mlp'")
     if score_network != "mlp" and space is not DataSpace:
         raise ValueError(
-            f"score_network={score_network!r} needs noise in the data: give "
-            "noise_space='data', or use score_network='mlp'."
+            f"score_network={score_network!r} needs noise in the data. Use "
+            "noise_space='data', or score_network='mlp'."
         )
     return SCORE_NETWORKS[score_network]
 
 
 def view_function(augment, data_shape):
-    """Return ``augment(x, generator) -> x``, or None for rows shown as they are."""
+    """Return ``augment(x, generator) -> x``, or None."""
     if not isinstance(augment, str):
         return augment
     if augment == "auto":
@@ -125,12 +125,12 @@ def view_function(augment, data_shape):
 
 
 def noise_process(sde):
-    """Return the SDE of a name, or the given one.
+    """Return an SDE, which may be given by its name.
 
     Raises
     ------
     ValueError
-        If its noise is not finite, does not grow, or hides nothing.
+        If its noise is not finite, does not grow, or is too small.
     """
     sde = SDES[sde]() if isinstance(sde, str) else sde
     low, high = sde.noise_to_signal(torch.tensor([sde.t_min, 1.0])).tolist()
@@ -152,7 +152,7 @@ def time_density(time_sampling, sde):
 
 
 def weighted(density, loss_weighting, native):
-    """Density of times by which a loss of one weighting has that of another one."""
+    """Return the density of times that converts weighting `native` of a loss."""
     if loss_weighting == native:
         return density
     return Weighted(density.sde, density, _Ratio(loss_weighting, native))
@@ -160,7 +160,7 @@ def weighted(density, loss_weighting, native):
 
 @dataclass(frozen=True)
 class _Ratio:
-    """Weight of the loss `of` against the loss `over`, at each gamma."""
+    """Ratio of two loss weightings, as a function of gamma."""
 
     of: str
     over: str
@@ -170,7 +170,7 @@ class _Ratio:
 
 
 def time_sampling_of(density):
-    """Return the `time_sampling` that a density stands for."""
+    """Return the parameter `time_sampling` that results in a density."""
     if isinstance(density, Weighted):
         density = density.density
     if isinstance(density, SingleTime):
@@ -197,14 +197,14 @@ def read_out_times(t_grid, density):
     times = check_times(times, density.t_min, "t_grid")
     if len(np.unique(times)) < len(times):
         raise ValueError(
-            f"t_grid={t_grid!r} reads the times {times.tolist()}, some of them twice. "
-            "Give distinct times; if training has a single time, t_grid=1."
+            f"t_grid={t_grid!r} contains a time more than once: {times.tolist()}. Use "
+            "distinct times, or t_grid=1 if training has a single time."
         )
     return times
 
 
 def told_times(n_times, model):
-    """Return the times at which x_t tells (T - 1)/T, ..., 1/T and 0 of the codes.
+    """Return times at which x_t predicts shares (T - 1)/T, ..., 1/T, 0 of the codes.
 
     Parameters
     ----------
@@ -221,14 +221,14 @@ def told_times(n_times, model):
     times = np.append(t_min, readout.times.cpu().double())
     told = np.append(1.0, readout.told.cpu().double())
     told[-1] = 0.0
-    # Falling, and by something everywhere, so that no two times coincide.
+    # Strictly decreasing, so that times are distinct.
     told = np.minimum.accumulate(told.clip(0, 1)) - LEAST_FALL * np.arange(len(told))
     shares = np.linspace(told[0], told[-1], n_times + 1)[1:]
     return np.interp(-shares, -told, times)
 
 
 def shortest_distinct(times):
-    """Write times with as few digits, 3 at least, as keep them distinct."""
+    """Format times with as few digits as keep them distinct, at least 3."""
     for digits in range(3, 18):
         texts = [f"{t:.{digits}g}" for t in times]
         if len(set(texts)) == len(times):
@@ -237,13 +237,13 @@ def shortest_distinct(times):
 
 
 def _check_kind(name, value, data_shape, instead):
-    """Raise ValueError if a part is made for other kinds of data than these."""
+    """Raise ValueError if the value of a parameter is for other kinds of data."""
     kinds = [kind for kind in KINDS if value in kind.takes]
     if kinds and kind_of(data_shape) not in kinds:
         names = " or ".join(kind.name for kind in kinds)
         shapes = " or ".join(kind.shape for kind in kinds)
         raise ValueError(
-            f"{name}={value!r} needs {names}: give {shapes}, or use {name}={instead}."
+            f"{name}={value!r} needs {names}. Set {shapes}, or use {name}={instead}."
         )
 
 
@@ -251,6 +251,6 @@ def _refuse_instance(name, factory, arguments):
     if isinstance(factory, nn.Module):
         raise TypeError(
             f"{name} is an instance of {type(factory).__name__}; pass the class, or a "
-            f"factory ({arguments}) -> nn.Module. Every fit builds its networks "
-            "afresh, so that clones and searches do not share trained weights."
+            f"factory ({arguments}) -> nn.Module. Each fit constructs new networks, "
+            "so that clones and searches do not share trained weights."
         )

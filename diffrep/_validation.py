@@ -58,7 +58,7 @@ __all__ = [
     "validate_params",
 ]
 
-#: Parameters that give the shape of a row.
+#: Parameters for the shape of a row.
 SIDES = {
     "image_shape": "(channels, height, width)",
     "signal_shape": "(channels, length)",
@@ -67,11 +67,12 @@ SIDES = {
 #: Number of values (8 MB) for which statistics are computed at once.
 CHUNK_SIZE = 2**20
 
-#: Columns with a larger absolute skewness, estimated on so many rows, are bent.
+#: Columns with a larger absolute skewness, estimated from this number of rows, are
+#: transformed.
 LARGEST_SKEWNESS = 2.0
 N_SKEWNESS_ROWS = 5000
 
-#: The asinh of a column has the width of its mean absolute deviation divided by this.
+#: Ratio of the mean absolute deviation of a column to the width of its asinh.
 TAIL = 3.0
 
 _ENCODE_TEXT = (
@@ -94,10 +95,10 @@ REMEDIES = {
 
 
 def all_or_nothing(method):
-    """Decorate a method of an estimator that changes it: at its end, or not at all.
+    """Decorate a method that changes an estimator, completely or not at all.
 
-    It is run on a copy, whose attributes the estimator then takes in one step: neither
-    an error nor a second Ctrl-C leaves it in between.
+    The method is called on a copy, whose attributes are then assigned to the estimator
+    in one step, so that no error or interrupt leaves it half changed.
     """
 
     @functools.wraps(method)
@@ -112,9 +113,9 @@ def all_or_nothing(method):
 
 
 def draw_seed(random_state) -> int:
-    """Return an integer seed, one for all processes that train together.
+    """Return an integer seed, the same for all processes that train together.
 
-    None takes fresh entropy, not numpy's global state.
+    With None it is drawn from fresh entropy, not from numpy's global state.
     """
     if random_state is None:
         seed = np.random.SeedSequence().generate_state(1)[0]
@@ -124,15 +125,15 @@ def draw_seed(random_state) -> int:
 
 
 def check_rows(estimator, X, y="no_validation", *, reset):
-    """Return X as a 2-d array of its own dtype, or say what to do about it.
+    """Return X as a 2-d array of its own dtype, or raise an error with a remedy.
 
     Parameters
     ----------
     estimator : object
-        Its ``n_features_in_`` is set with ``reset=True``, else checked.
-    X : array-like of shape (n_samples, n_features), or images as `flattened` takes them
+        Its ``n_features_in_`` is set if `reset`, otherwise compared.
+    X : array-like of shape (n_samples, n_features), or as for `flattened`
     y : array-like of shape (n_samples,), optional
-        Checked and returned as well, if it is given.
+        If it is given, it is checked and returned too.
     reset : bool
 
     Raises
@@ -174,16 +175,16 @@ def flattened(X, estimator):
     ----------
     X : array of shape (n_samples, channels, height, width)
         Or (n_samples, height, width, channels) or, with one channel, (n_samples,
-        height, width); signals as (n_samples, channels, length) or (n_samples,
+        height, width). Signals have shape (n_samples, channels, length) or (n_samples,
         length, channels).
     estimator : object
-        Whose `image_shape` or `signal_shape`, or that of the representation in it,
-        says which of these they are.
+        Its `image_shape` or `signal_shape`, or that of its representation, determines
+        the order of the axes.
 
     Raises
     ------
     ValueError
-        If it does not.
+        If the order is not clear, or the shape does not fit.
     """
     found = tuple(X.shape[1:])
     name, shape = _given_shape(estimator)
@@ -199,14 +200,13 @@ def flattened(X, estimator):
     last = found == (*sides, channels)
     if first and last and channels > 1:
         raise ValueError(
-            f"X of shape {tuple(X.shape)} has the channels first or last, "
-            f"{name}={tuple(shape)!r} fits both. Pass rows: X.reshape(len(X), -1) if "
-            "they are first, np.moveaxis(X, -1, 1).reshape(len(X), -1) if they are "
-            "last."
+            f"X of shape {tuple(X.shape)} fits {name}={tuple(shape)!r} with channels "
+            "first and with channels last. Pass X.reshape(len(X), -1) if they are "
+            "first, or np.moveaxis(X, -1, 1).reshape(len(X), -1) if they are last."
         )
     if not (first or last):
         raise ValueError(
-            f"X of shape {tuple(X.shape)} does not fit {name}={tuple(shape)!r}, "
+            f"X of shape {tuple(X.shape)} does not fit {name}={tuple(shape)!r}, with "
             "channels first or last."
         )
     X = X if first else np.moveaxis(np.asarray(X), -1, 1)
@@ -214,7 +214,7 @@ def flattened(X, estimator):
 
 
 def _given_shape(estimator):
-    """Name and value of the shape parameter of an estimator, or of one within it."""
+    """Name and value of the shape parameter of an estimator or its representation."""
     inner = getattr(estimator, "representation", None)
     for owner in (estimator, getattr(inner, "estimator", inner)):
         for name in SIDES:
@@ -225,9 +225,9 @@ def _given_shape(estimator):
 
 
 def labels_of_one_type(y):
-    """Return a list that mixes text and numbers as an array of objects, all else as is.
+    """Return a list of text and numbers as an array of objects, other labels unchanged.
 
-    numpy would turn the marker -1 into text.
+    numpy would convert the marker -1 to text.
     """
     if isinstance(y, list | tuple) and len({isinstance(v, str) for v in y}) == 2:
         return np.array(y, dtype=object)
@@ -235,7 +235,7 @@ def labels_of_one_type(y):
 
 
 def check_partial_labels(y):
-    """Return which rows are without a label: those marked -1.
+    """Return a mask of the rows without a label, which are marked by -1.
 
     Parameters
     ----------
@@ -248,7 +248,7 @@ def check_partial_labels(y):
     Raises
     ------
     ValueError
-        On missing labels, the text "-1", or labels that are no classes.
+        If there are missing labels, the text "-1", or labels that are not classes.
     """
     if pd.isna(y).any():
         raise ValueError(
@@ -257,7 +257,7 @@ def check_partial_labels(y):
     is_text = np.array([isinstance(label, str) for label in y.tolist()], dtype=bool)
     if (y[is_text] == "-1").any():
         raise ValueError(
-            "y has the text '-1', which is a class like others. Mark rows without a "
+            "y contains the text '-1', which would be a class. Mark rows without a "
             "label by the number -1, in an array of dtype object."
         )
     unlabelled = np.zeros(len(y), bool)
@@ -267,25 +267,25 @@ def check_partial_labels(y):
 
 
 def check_codes(codes):
-    """Return codes as a 2-d array of float32, or say what to do about them."""
+    """Return codes as a 2-d array of float32, or raise an error with a remedy."""
     with refused_plainly():
         return check_array(codes, dtype=np.float32, input_name="codes")
 
 
 @contextmanager
 def refused_plainly(remedies=None):
-    """Raise what odd data make of a check as ValueError or TypeError, with a remedy.
+    """Convert errors of checks to ValueError or TypeError, with a remedy.
 
-    Besides these two, numpy, torch and the libraries of data frames raise errors of
-    other classes, and some numbers give warnings before they are refused.
+    For invalid data, numpy, torch and libraries of data frames raise errors of other
+    classes, and give warnings.
 
     Parameters
     ----------
     remedies : dict of str, optional
-        What to do, by a phrase of the message.
+        Remedies, by a phrase of the message.
     """
     try:
-        # what is odd is refused, not warned of; tensors are read as arrays
+        # an error is raised instead of warnings; tensors are converted to arrays
         with np.errstate(all="ignore"), config_context(array_api_dispatch=False):
             yield
     except (ValueError, TypeError, OverflowError, RuntimeError) as error:
@@ -301,17 +301,17 @@ def refused_plainly(remedies=None):
 
 
 def check_callbacks(callbacks):
-    """Return a list of skorch callbacks, or say what is none."""
+    """Return a list of skorch callbacks; raise an error for other objects."""
     for entry in callbacks or []:
         callback = entry[-1] if isinstance(entry, tuple) and entry else entry
         if callback is not None and not hasattr(callback, "on_train_begin"):
             raise TypeError(
-                f"callbacks holds {entry!r}; expected skorch callbacks, or pairs "
+                f"callbacks contains {entry!r}; expected skorch callbacks, or pairs "
                 "(name, callback)."
             )
         if isinstance(callback, LRScheduler):
             raise ValueError(
-                "callbacks holds an LRScheduler, which would have no effect: the "
+                "callbacks contains an LRScheduler, which would have no effect: the "
                 "learning rate always follows a warm-up to lr and a cosine decay. "
                 "Remove it, and set lr and max_epochs."
             )
@@ -319,7 +319,7 @@ def check_callbacks(callbacks):
 
 
 def copied(callbacks):
-    """Copy callbacks, except for those that hold what cannot be copied."""
+    """Copy callbacks, except for those that cannot be copied."""
     copies = []
     for callback in callbacks:
         try:
@@ -338,13 +338,13 @@ def is_empty(X):
 
 
 def check_data_shape(estimator, n_features):
-    """Return the shape of one row: the one that is given, ``(n_features,)`` for tables.
+    """Return the shape of one row: that of the parameter, or ``(n_features,)``.
 
     Raises
     ------
     ValueError
-        If `image_shape` or `signal_shape` of the estimator is not that of rows of so
-        many features, or both are given.
+        If `image_shape` or `signal_shape` of the estimator does not fit the number of
+        features, or both are given.
     """
     name, shape = _given_shape(estimator)
     if shape is None:
@@ -369,14 +369,14 @@ def check_data_shape(estimator, n_features):
         raise ValueError(f"{given} must be {numbers} positive integers {SIDES[name]}.")
     if np.prod(shape) != n_features:
         raise ValueError(
-            f"{given} makes {np.prod(shape)} values of a row, but X has {n_features} "
-            f"features. Give {SIDES[name]} of what was flattened into the rows."
+            f"{given} has {np.prod(shape)} values, but X has {n_features} features. "
+            f"Set {name}={SIDES[name]} of the data before it was flattened."
         )
     return tuple(sides)
 
 
 def check_times(t, t_min, name):
-    """Return times as a float64 array, those below `t_min` raised to it.
+    """Return times as a float64 array, clipped at `t_min`.
 
     Raises
     ------
@@ -394,18 +394,18 @@ def check_times(t, t_min, name):
     outside = times[~((times >= 0) & (times <= 1))]
     if outside.size:
         raise ValueError(
-            f"{name} holds {outside[0]:g}; times lie in [0, 1], 0 the clean data and "
-            "1 the most noise."
+            f"{name} contains {outside[0]:g}; times must be in [0, 1], where 0 is "
+            "clean data and 1 the most noise."
         )
     return np.maximum(times, t_min)
 
 
 def fit_standardizer(X, data_shape, bends=True):
-    """Return the `Standardizer` of rows, computed over chunks of them.
+    """Return the `Standardizer` of rows, computed in chunks.
 
-    Images share one mean and scale per channel. A constant feature has scale 1,
-    or that of the rounding of its mean. Columns of a table are bent, if anything
-    `bends`, where their skewness is above 2 on 5,000 rows.
+    Images have one mean and scale per channel. A constant feature has scale 1, or that
+    of the rounding of its mean. If `bends`, columns of a table are transformed by asinh
+    if their absolute skewness is above 2.
 
     Raises
     ------
@@ -439,14 +439,14 @@ def _numbers(rows):
     largest = np.abs(rows).max()
     if largest > np.finfo(np.float32).max:
         raise ValueError(
-            f"X holds a value of magnitude {largest:.3g}, too large for float32. "
+            f"X contains a value of magnitude {largest:.3g}, too large for float32. "
             "Rescale that feature or take its logarithm."
         )
     return rows
 
 
 def _skewed_columns(X):
-    """Return which columns have a long tail, their medians and their widths."""
+    """Return indices, medians and widths of the skewed columns."""
     n_rows = min(len(X), N_SKEWNESS_ROWS, max(2, CHUNK_SIZE // X.shape[1]))
     rows = _numbers(X[np.linspace(0, len(X) - 1, n_rows).astype(int)])
     center = np.median(rows, axis=0)

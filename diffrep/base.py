@@ -107,7 +107,7 @@ LEAST_WIDTH = 128
 class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=ABCMeta):
     """Base class of representations, with an encoder that is fitted in closed form.
 
-    It holds a skorch net. Subclasses define by `make_model` what the net trains.
+    It contains a skorch net. Subclasses define the model of the net by `make_model`.
     """
 
     n_components: int = 128
@@ -146,18 +146,18 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         Parameters
         ----------
         data_shape : tuple of int
-            Shape of one row as the networks see it.
+            Shape of one row.
 
         Returns
         -------
         model : type
             A subclass of :class:`diffrep.core.models.EncoderModel`.
         arguments : dict
-            Arguments of its constructor, besides those that all models share.
+            Arguments of its constructor, in addition to those of all models.
         """
 
     def _times(self):
-        """Density of the training times: uniform, where t is nothing but an input."""
+        """Return the density of training times; uniform without a noise process."""
         return Uniform(VE())
 
     @in_usual_state
@@ -323,7 +323,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         return hasattr(self, "net_")
 
     def _build(self, X):
-        """Set all that is fixed before the first step; `net_` last."""
+        """Set all attributes that do not depend on training; `net_` is the last."""
         self._built = self.get_params(deep=False)
         self.t_grid_ = self._given_times()
         net = self._net(draw_seed(self.random_state))
@@ -332,7 +332,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         self._start_from_data(X)
 
     def _net(self, seed=0):
-        """Net without weights, from parameters and number of columns."""
+        """Return the net, not initialized, from parameters and number of features."""
         self._given_shape = check_data_shape(self, self.n_features_in_)
         device = choose_device(self.device)
         model, arguments = self.make_model(self._given_shape)
@@ -360,11 +360,11 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         )
 
     def _is_time_conditioned(self):
-        """Whether the encoder takes t."""
+        """Whether t is an input of the encoder."""
         return self.time_conditioning == "full"
 
     def _width(self, view):
-        """Length of the code that is trained."""
+        """Return the number of trained components."""
         is_read_whole = self.t_grid is None or self._is_time_conditioned()
         if is_read_whole or (view is None and self.init == "random"):
             return self.n_components
@@ -378,16 +378,16 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         return read_out_times(self.t_grid, self._times())
 
     def _own_networks(self):
-        """Parameters that are networks of the user's own."""
+        """Return the names of parameters that are networks of the user."""
         names = ("encoder", "score_network")
         return [name for name in names if callable(getattr(self, name, None))]
 
     def _holds_own_code(self):
-        """Whether code of the user's own runs while the net trains."""
+        """Whether functions of the user are called in training."""
         return bool(self._own_networks()) or callable(self.augment)
 
     def _start_from_data(self, X):
-        """Fit to the data what is fitted in closed form; check shapes on two rows."""
+        """Fit the closed-form initialisation; check output shapes with two rows."""
         model, seed = self.net_.module_, self.net_.seed
         rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
         x, _ = self._rows(X).some(N_FITTED_ROWS, rng)
@@ -402,13 +402,13 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
                 model.check_shapes(x[:2])
 
     def _finish(self, X):
-        """Leave the training mode; tell of the epochs; check codes."""
+        """Set evaluation mode and the history; check codes."""
         self.net_.module_.eval()
         self._tell_history()
         self._check_codes(X)
 
     def _check_codes(self, X):
-        """Refuse weights that are finite, but make codes that are not."""
+        """Raise DivergenceError if codes are not finite, even if weights are."""
         with torch.inference_mode(), self.net_.autocast():
             _, x = self._rows(X)[:N_CHECKED_ROWS]
             model = self.net_.module_
@@ -422,7 +422,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
             )
 
     def _fit_readout(self, X):
-        """Fit how codes are read; set `t_grid_` where it follows from codes."""
+        """Fit the read-out; set `t_grid_` if it depends on the codes."""
         model, seed = self.net_.module_, self.net_.seed
         as_trained = model.augment is None and self.init == "random"
         rng = np.random.default_rng(seed_for(seed, Stream.READOUT))
@@ -434,16 +434,16 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
             self.t_grid_ = told_times(self.t_grid, model)
 
     def _read_times(self):
-        """Return the times that `transform` reads."""
+        """Return the times of the codes of `transform`."""
         return [1.0] if self.t_grid_ is None else list(self.t_grid_)
 
     def _tensor_times(self):
-        """Return them as a tensor on the device."""
+        """Return the times of the codes of `transform`, as a tensor on the device."""
         times = torch.tensor(self._read_times(), dtype=torch.float32)
         return times.to(self.net_.device)
 
     def _curves(self, X, times):
-        """Codes ``(n, T, n_components)`` of checked rows at checked times."""
+        """Return codes ``(n, T, n_components)`` of checked rows at checked times."""
         return self.net_.curves(self._rows(X), times, progress=bool(self.verbose))
 
     def _rows(self, X, **options):
@@ -452,7 +452,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
 
     @property
     def _scaling(self):
-        """Standardizer and shapes of rows, as `Rows` takes them."""
+        """Standardizer and shapes of rows, which are parameters of `Rows`."""
         return self.standardizer_, self.net_.module_.data_shape, self._given_shape
 
     def _tell_history(self):
@@ -469,7 +469,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
             "feature_names_in_": getattr(self, "feature_names_in_", None),
             "standardizer": dict(vars(self.standardizer_)),
             "t_grid_": self.t_grid_,
-            "time_sampling": sampling,  # None is that of the parameter
+            "time_sampling": sampling,  # None for that of the parameter
             "net": get_net_state(self.net_),
         }
 
@@ -491,7 +491,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         sampling = state["time_sampling"]
         if sampling is not None:
             is_one = isinstance(sampling, str | float)
-            require(is_one, "time_sampling is a name or a time")
+            require(is_one, "time_sampling must be a name or a time")
             net.module_.times = self._density(sampling)
         self.net_ = net
         self._tell_history()
@@ -531,7 +531,7 @@ class TrainedRepresentation(BaseRepresentation):
         **CHECKPOINT_CONSTRAINTS,
     }
 
-    #: Parameters that may change between two fits of a net that is trained on.
+    #: Parameters that may change when training continues.
     _changeable: ClassVar[set[str]] = {
         *("max_epochs", "batch_size", "lr", "early_stopping", "validation_fraction"),
         *("n_iter_no_change", "warm_start", "callbacks", "checkpoint", "precision"),
@@ -539,7 +539,7 @@ class TrainedRepresentation(BaseRepresentation):
     }
 
     def _take_on(self):
-        """Take the fitted net on, with those parameters changed that can be."""
+        """Prepare the fitted net for further training with the current parameters."""
         parameters = self.get_params(deep=False)
         fixed = [
             name
@@ -552,8 +552,8 @@ class TrainedRepresentation(BaseRepresentation):
                 for name in fixed
             )
             raise ValueError(
-                "The fitted net is trained further, but was built with other "
-                f"parameters: {changes}. Restore them, or fit a new net with "
+                "Training cannot continue with other parameters than those of the "
+                f"fitted net: {changes}. Restore them, or fit a new net with "
                 "warm_start=False."
             )
         self._built, self.net_ = parameters, copied_net(self.net_)
@@ -678,7 +678,7 @@ class TrainedRepresentation(BaseRepresentation):
             is_first = False
 
     def _schedule(self, n_rows, max_epochs):
-        """Let the learning rate fall over the epochs to come; return their number."""
+        """Start the learning rate schedule; return the number of epochs."""
         n_batches = -(-n_rows // self.batch_size)
         n_epochs = max_epochs
         if n_epochs == "auto":
@@ -687,7 +687,7 @@ class TrainedRepresentation(BaseRepresentation):
         return n_epochs
 
     def _train(self, X, n_epochs, early_stopping=False, checkpoints=None):
-        """Train `net_` on for some epochs; set `history_` and `n_iter_`."""
+        """Train `net_` for a number of epochs; set `history_` and `n_iter_`."""
         train, valid, callbacks = None, None, check_callbacks(self.callbacks)
         space = self.net_.module_.target_space
         points = {
@@ -717,7 +717,7 @@ class TrainedRepresentation(BaseRepresentation):
 
     @all_or_nothing
     def _train_one_epoch(self, X):
-        """Build what is not built yet; train on, at a constant learning rate."""
+        """Train for an epoch at a constant learning rate; build the net if needed."""
         if hasattr(self, "net_"):
             self._take_on()
         else:
@@ -733,8 +733,8 @@ def check_is_trained(estimator):
     check_is_fitted(estimator)
     if estimator.net_.step_ == 0:
         raise NotFittedError(
-            f"This {type(estimator).__name__} was fitted with max_epochs=0: it gives "
-            "the codes of its closed-form initialisation, but no network was trained "
-            "to sample, denoise or score with. Fit it with max_epochs='auto', or any "
-            "number above 0."
+            f"This {type(estimator).__name__} was fitted with max_epochs=0. It returns "
+            "the codes of its closed-form initialisation, but its networks were not "
+            "trained, so it cannot sample, denoise or score. Fit it with "
+            "max_epochs='auto', or a positive number."
         )

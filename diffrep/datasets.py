@@ -86,9 +86,8 @@ def load_dataset(name, *, folder=None, random_state=0):
     """
     if name not in DATASETS:
         raise ValueError(
-            f"There is no data set {name!r}; there are {', '.join(DATASETS)}. Choose "
-            "one, or use arrays of your own: nothing else in diffrep needs this "
-            "function."
+            f"Unknown data set {name!r}; expected one of {', '.join(DATASETS)}. For "
+            "other data, pass your arrays directly to the estimators."
         )
     data = DATASETS[name](folder=folder, random_state=random_state)
     return Bunch(name=name, **data)
@@ -223,8 +222,8 @@ def load_images(source, *, size, grayscale=False, out=None):
         paths = [Path(path) for path in source]
     if not paths:
         raise FileNotFoundError(
-            f"There are no image files in {source!r}. Give a folder of images, or a "
-            "list of image files."
+            f"No image files in {source!r}. Pass a folder of images, or a list of "
+            "image files."
         )
     height, width = np.broadcast_to(size, 2).tolist()
     shape = (len(paths), height, width) + (() if grayscale else (3,))
@@ -289,15 +288,15 @@ def covtype_like():
 
 
 def _one_hot(hidden, n_levels, rng):
-    """Columns of a category that is drawn given hidden columns."""
+    """One-hot columns of a category that is drawn given hidden columns."""
     slopes = rng.normal(size=(hidden.shape[1], n_levels))
-    # Gumbel noise makes the largest a draw from the softmax of the products.
+    # With Gumbel noise, the maximum is a draw from the softmax of the products.
     votes = hidden @ slopes + rng.gumbel(size=(len(hidden), n_levels))
     return np.eye(n_levels)[votes.argmax(axis=1)]
 
 
 def _split(load, image_shape=None, *, folder, random_state):
-    """Split the rows of a loader; `folder` is not needed."""
+    """Split the rows of a loader; `folder` is not used."""
     X, y = load()
     X_train, X_test, y_train, y_test = train_test_split(
         X, y, test_size=1 / 3, stratify=y, random_state=random_state
@@ -312,7 +311,7 @@ def _split(load, image_shape=None, *, folder, random_state):
 
 
 def _images(pattern, openml, n_train, image_shape, *, folder, random_state):
-    """Images of a file, or of OpenML; `random_state` is not needed."""
+    """Load images from a file or from OpenML; `random_state` is not used."""
     if folder is not None:
         return _read_npz(_first_file(Path(folder), pattern))
     X, y = fetch_openml(openml, version=1, as_frame=False, return_X_y=True)
@@ -331,8 +330,8 @@ def _first_file(folder, pattern):
     if not files:
         found = ", ".join(sorted(path.name for path in folder.glob("*"))) or "nothing"
         raise FileNotFoundError(
-            f"folder='{folder}' holds {found}, but no {pattern}. Put such a file with "
-            f"the arrays {', '.join(KEYS)} there, or leave folder out to fetch the "
+            f"folder='{folder}' contains {found}, but no {pattern}. Add such a file "
+            f"with the arrays {', '.join(KEYS)}, or use folder=None to download the "
             "images from OpenML."
         )
     return files[0]
@@ -343,8 +342,8 @@ def _read_npz(path):
         missing = [key for key in KEYS if key not in file]
         if missing:
             raise ValueError(
-                f"{path} holds {', '.join(file) or 'nothing'}, but no "
-                f"{', '.join(missing)}. Save it anew with "
+                f"{path} contains {', '.join(file) or 'nothing'}, but no "
+                f"{', '.join(missing)}. Save it with "
                 "np.savez(path, X_train=..., y_train=..., X_test=..., y_test=...)."
             )
         arrays = {key: file[key] for key in KEYS}
@@ -356,11 +355,12 @@ def _read_npz(path):
 
 
 def _flat_rows(images, what):
-    """Rows in the order channels, height, width, and that shape."""
+    """Return rows in the order channels, height, width, and that shape."""
     if images.dtype != np.uint8 or images.ndim not in (3, 4):
         raise ValueError(
-            f"{what} is {images.dtype} of shape {images.shape}; images are uint8 of "
-            "shape (n, height, width) or (n, height, width, channels). Save them so."
+            f"{what} is {images.dtype} of shape {images.shape}; expected uint8 of "
+            "shape (n, height, width) or (n, height, width, channels). Convert the "
+            "images."
         )
     images = images.reshape(*images.shape[:3], -1).transpose(0, 3, 1, 2)
     return images.reshape(len(images), -1), images.shape[1:]

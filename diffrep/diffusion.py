@@ -89,7 +89,7 @@ SCORE_RATIOS = np.geomspace(0.1, 10, 8, dtype=np.float32)
 SCORE_BATCH = 256
 
 #: A code has collapsed if the codes of other rows increase the loss by less than this
-#: share, on so many rows.
+#: share, estimated from this number of rows.
 LEAST_GAIN = 0.005
 N_COLLAPSE_ROWS = 1000
 
@@ -218,7 +218,7 @@ class BaseDiffusion(TrainedRepresentation):
         )
 
     def _warn_of_collapse(self, X):
-        """Warn if codes are worth next to nothing, or ignore the t they are read at."""
+        """Warn if codes contain almost no information, or do not depend on t."""
         if self.code_dropout == 1 or self.net_.step_ < N_WARMUP_STEPS:
             return
         rows = self._rows(X, index=np.arange(min(len(X), N_COLLAPSE_ROWS)))
@@ -227,9 +227,9 @@ class BaseDiffusion(TrainedRepresentation):
         own, other = losses.sum(axis=1)
         if own > (1 - LEAST_GAIN) * other:
             warnings.warn(
-                f"The code carries next to nothing: rows are denoised as well (loss "
-                f"{own:.4g}) with the codes of other rows ({other:.4g}). Lower "
-                "l1_weight or kl_weight, train longer, or train at more noise.",
+                "The code contains almost no information: with the codes of other rows "
+                f"the loss is {other:.4g}, compared to {own:.4g}. Lower l1_weight or "
+                "kl_weight, train longer, or train at more noise.",
                 CodeCollapseWarning,
                 stacklevel=2,
             )
@@ -244,8 +244,8 @@ class BaseDiffusion(TrainedRepresentation):
             warnings.warn(
                 "Codes do not depend on t: their variance over the training times is "
                 f"{float(over_t / over_rows):.1g} of that over rows. Train longer, use "
-                "loss_weighting='edm', or time_conditioning='readout', which reads "
-                "different codes at different t whatever was trained.",
+                "loss_weighting='edm', or time_conditioning='readout', where codes "
+                "always depend on t.",
                 CodeCollapseWarning,
                 stacklevel=2,
             )
@@ -389,7 +389,7 @@ class BaseDiffusion(TrainedRepresentation):
 
         def begin(block, draw):
             x = self.standardizer_.transform(X[block])  # unlike Rows, unclipped
-            with np.errstate(over="ignore"):  # _data_units refuses what comes of it
+            with np.errstate(over="ignore"):  # _data_units raises an error
                 x = torch.tensor(x.astype(np.float32), device=self.net_.device)
             points = model.space(x.view(-1, *model.data_shape))
             return points / model.sde.alpha(model.time_of(nu, points.device))
@@ -474,7 +474,7 @@ class BaseDiffusion(TrainedRepresentation):
         model.code = FixedCode(model.n_components)
         model.times = self._density(time_sampling)
         model.encoder.requires_grad_(False)
-        self.net_.initialize_optimizer()  # that of the encoder holds its averages
+        self.net_.initialize_optimizer()  # the old one has averages of the encoder
         self._train(X, self._schedule(len(X), max_epochs))
         model.encoder.requires_grad_(True)
         model.augment, model.mixup, model.code = kept
@@ -496,12 +496,12 @@ class BaseDiffusion(TrainedRepresentation):
         return codes.flatten(1).cpu().numpy()
 
     def _checked_codes(self, codes):
-        """Codes as trained, a tensor ``(n, T or 1, width)`` on the device."""
+        """Return trained codes ``(n, T or 1, width)``, a tensor on the device."""
         codes = check_codes(codes)
         model, times = self.net_.module_, self._tensor_times()
         if codes.shape[1] != len(times) * model.n_columns:
             raise ValueError(
-                f"codes have {codes.shape[1]} columns; transform gives "
+                f"codes have {codes.shape[1]} columns; transform returns "
                 f"{len(times)} x {model.n_columns}. Pass codes of this estimator."
             )
         codes = torch.tensor(codes, device=self.net_.device)
@@ -509,20 +509,20 @@ class BaseDiffusion(TrainedRepresentation):
         return model.readout.inverse(codes, times, not model.time_conditioned)
 
     def _levels(self, t, n_steps):
-        """Noise levels of a descent from time `t`."""
+        """Return the noise levels from time `t` down to 0."""
         sde = self.net_.module_.sde
         times = torch.tensor([max(t, sde.t_min), sde.t_min])
         highest, lowest = sde.noise_to_signal(times).tolist()
         return noise_levels(highest, lowest, n_steps)
 
     def _descend(self, curves, step, levels, begin, guidance, seed):
-        """Rows at the end of a descent, in units of the data."""
+        """Return rows in units of the data, at the end of the noise levels."""
         model, device, parts = self.net_.module_, self.net_.device, []
         if guidance != 1 and model.code_dropout == 0:
             raise ValueError(
                 f"guidance={guidance:g} needs a null code, but this estimator was "
-                "fitted with code_dropout=0. Fit it with code_dropout=0.1, or leave "
-                "this out."
+                "fitted with code_dropout=0. Fit it with code_dropout=0.1, or use "
+                "guidance=1."
             )
         blocks = list(gen_batches(len(curves), BLOCK))
         total = len(blocks) * (len(levels) - 1)
@@ -546,7 +546,7 @@ class BaseDiffusion(TrainedRepresentation):
         return np.concatenate(parts)
 
     def _code_at(self, curves, t):
-        """Codes ``(n, n_components)`` at one time, between those of `t_grid_`."""
+        """Return codes ``(n, n_components)`` at `t`, interpolated in `t_grid_`."""
         if curves.shape[1] == 1:
             return curves[:, 0]
         order = np.argsort(self.t_grid_)
@@ -560,14 +560,13 @@ class BaseDiffusion(TrainedRepresentation):
             mode = kind_of(self._given_shape).interpolation
             x = F.interpolate(x, self._given_shape[1:], mode=mode)
         x = x.flatten(1).cpu().numpy()
-        with np.errstate(over="ignore"):  # an error says so below
+        with np.errstate(over="ignore"):  # checked below
             rows = self.standardizer_.inverse(x).astype(np.float32)
         if not np.isfinite(rows).all():
             raise ValueError(
-                "Rows became infinite or NaN in float32: the codes, or the rows to "
-                "start from, are far from those that the estimator was fitted to. "
-                "Pass codes returned by transform, and rescale features with extreme "
-                "values."
+                "Rows became infinite or NaN in float32, because the codes, or the "
+                "rows in `start`, are far from those of the training data. Pass codes "
+                "returned by transform, and rescale features with extreme values."
             )
         return rows
 
@@ -577,10 +576,10 @@ class BaseDiffusion(TrainedRepresentation):
         return self._rows(X)
 
     def _score_losses(self, rows, times, *curves):
-        """Losses of ways to change the codes at times, a mean over rows.
+        """Return losses ``(len(curves), T)`` with modified codes, as means over rows.
 
-        Returns ``(len(curves), T)``; each of `curves` maps codes
-        ``(n, T, n_components)`` to those that a batch is denoised with.
+        Each function in `curves` maps codes ``(n, T, n_components)`` to those with
+        which rows are denoised.
         """
         model = self.net_.module_
         draws = generator(0, Stream.SCORE, device=self.net_.device)
@@ -605,7 +604,7 @@ class BaseDiffusion(TrainedRepresentation):
         return self.net_.module_.null_code.expand_as(curve)
 
     def _spread_times(self):
-        """Space times evenly in the logarithm of the noise-to-signal ratio."""
+        """Return times that are equidistant in the log of the noise-to-signal ratio."""
         model = self.net_.module_
         ends = model.times.ppf(torch.tensor([0.01, 0.99], dtype=torch.float64))
         low, high = model.sde.noise_to_signal(ends).log()
@@ -626,7 +625,7 @@ class BaseDiffusion(TrainedRepresentation):
         )
 
     def _diffusion_arguments(self, data_shape):
-        """Arguments of a diffusion model but for its code."""
+        """Return the arguments of a diffusion model, except for its code."""
         space = space_class(
             "noise_space", self.noise_space, self.score_network, data_shape
         )
@@ -713,9 +712,9 @@ class DiffusionRepresentation(BaseDiffusion):
         Seed of all random numbers. None draws a fresh seed; the global generators of
         numpy and torch are neither used nor changed.
     max_epochs : int or "auto", default="auto"
-        "auto" is about 1,000 steps, at least 2 and at most 500 epochs. 0 trains nothing
-        and gives the codes of the closed-form initialisation; `sample`, `denoise` and
-        `score` then raise NotFittedError.
+        "auto" is about 1,000 steps, at least 2 and at most 500 epochs. With 0, nothing
+        is trained and codes are those of the closed-form initialisation; `sample`,
+        `denoise` and `score` then raise NotFittedError.
     batch_size : int, default=128
         Largest number of rows in a training step.
     lr : float, default=2e-3
@@ -893,9 +892,9 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
     def make_model(self, data_shape):
         if self.kl_weight >= 1:
             warnings.warn(
-                f"kl_weight={self.kl_weight} is at or above 1, the limit from which no "
-                "code pays the price of its KL: expect a code that carries nothing. "
-                "Use a smaller fraction, such as 0.003.",
+                f"kl_weight={self.kl_weight} is not below 1, the limit above which "
+                "codes collapse: expect codes without information. Use a smaller "
+                "weight, such as 0.003.",
                 CodeCollapseWarning,
                 stacklevel=2,
             )
@@ -942,10 +941,10 @@ class VariationalDiffusionRepresentation(BaseDiffusion):
 
 
 def _own_curve(curve):
-    """Leave every row its codes."""
+    """Return codes unchanged."""
     return curve
 
 
 def _next_curve(curve):
-    """Give every row of a batch the codes of the next one."""
+    """Return for each row of a batch the codes of the next row."""
     return curve.roll(1, 0)

@@ -219,12 +219,12 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         unlabelled = check_partial_labels(y)
         if unlabelled.all():
             raise ValueError(
-                "All rows of y are -1, which means unlabelled. "
-                "Give a class to one row of each at least."
+                "All entries of y are -1, which marks unlabelled rows. Label at least "
+                "one row of each class."
             )
         labels = np.full(len(y), -1)
         labels[~unlabelled] = self._class_numbers(y[~unlabelled])
-        self._shares(labels)  # to refuse them before the long part
+        self._shares(labels)  # raises errors before the time-consuming part
         seed = draw_seed(self.random_state)
         self.representation_ = self._representation(given, seed)
         self._build(X, labels, seed)
@@ -252,7 +252,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         return float(self.net_.module_.reader.t.detach())
 
     def _shares(self, labels):
-        """Shares of the classes among all rows, and how far these may be off."""
+        """Return the shares of the classes among all rows, and their tolerance."""
         if self.class_prior is None:
             return class_shares(labels)
         with refused_plainly():
@@ -260,7 +260,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         if shares.shape != self.classes_.shape or not np.isclose(shares.sum(), 1):
             raise ValueError(
                 f"class_prior={self.class_prior!r} must be {len(self.classes_)} shares "
-                f"that sum to 1, of the classes {self.classes_.tolist()}."
+                f"that sum to 1, one for each of the classes {self.classes_.tolist()}."
             )
         return shares, np.zeros_like(shares)
 
@@ -276,13 +276,13 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         return random.fit(X)
 
     def _build(self, X, labels, seed):
-        """Set the untrained net; its codes are those of the representation."""
+        """Set `net_`, before training, with the encoder of the representation."""
         self._built = self.get_params(deep=False)
         self.net_ = self._net(labels >= 0, seed).initialize()
         self._start(X)
 
     def _net(self, labelled, seed=0):
-        """Net without weights, from parameters, representation and classes."""
+        """Return the net, not initialized; `representation_` must be set."""
         model = self.representation_.net_.module_
         times = self.representation_.t_grid_
         times = torch.ones(1) if times is None else torch.as_tensor(times).float()
@@ -323,21 +323,21 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         n_rows, n_classes = np.size(numbers), len(self.classes_)
         check_numbers("transduction", numbers, (n_rows,), np.int64)
         right = (numbers >= 0).all() and (numbers < n_classes).all()
-        require(right, "transduction must be numbers of classes")
+        require(right, "transduction must be class indices")
         shape = (n_rows, n_classes)
         check_numbers("label_distributions_", distributions, shape)
-        require(self.representation_, "representation_ must be there")
+        require(self.representation_, "representation_ is missing")
         self._take_net(self._net(labelled=np.zeros(0, bool)), state)
         self.transduction_ = self.classes_[numbers]
         self.label_distributions_ = distributions
 
     def _n_labelled(self):
-        """Labelled rows in a batch: one at least, and one without a label."""
+        """Return the number of labelled rows in a batch."""
         n = round(self.labelled_fraction * self.batch_size)
         return min(max(1, n), self.batch_size - 1)
 
     def _schedule(self, labels):
-        """Let the learning rate fall over all epochs; return their two numbers."""
+        """Start the learning rate schedule; return both numbers of epochs."""
         n_known = np.count_nonzero(labels >= 0)
         n_supervised = self.supervised_epochs
         if n_supervised == "auto":
@@ -352,7 +352,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         return n_supervised, n_epochs
 
     def _propagate(self, X, labels):
-        """Set `label_distributions_`; return what each row is called, by its graph."""
+        """Set `label_distributions_` by a graph of the codes; return class indices."""
         codes = self.net_.evaluate(self.net_.module_.curve, self._rows(X))
         n_neighbors = self.n_neighbors
         if isinstance(n_neighbors, Integral):

@@ -197,8 +197,8 @@ class TrajectoryClassifier(BaseCodeClassifier):
         check_is_fitted(self)
         if self.head != "attention":
             raise ValueError(
-                f"The classifier was made with head={self.head!r}, which has no "
-                "attention. Fit one with head='attention'."
+                f"The classifier has head={self.head!r}, which has no attention. Fit "
+                "one with head='attention'."
             )
         if mask is not None:
             mask = np.asarray(mask, dtype=bool)
@@ -229,18 +229,17 @@ class TrajectoryClassifier(BaseCodeClassifier):
             )
         if self.representation is not None and self.n_times is not None:
             raise ValueError(
-                f"n_times={self.n_times} is for curves in X, but a representation is "
-                "given, whose t_grid determines the number of times. Leave n_times out."
+                f"n_times={self.n_times} is for curves in X, but the number of times "
+                "is determined by the t_grid of the representation. Use n_times=None."
             )
         if n_columns % (self.n_times or 1):
             raise ValueError(
                 f"X has {n_columns} columns, which is not a multiple of n_times="
-                f"{self.n_times}. Give the number of times in the t_grid that X was "
-                "made with."
+                f"{self.n_times}. Use the number of times in the t_grid of the codes."
             )
 
     def _build(self, inputs, seed):
-        """Set the untrained net."""
+        """Set `net_`, before training."""
         self._built = self.get_params(deep=False)
         if self.fine_tune:
             self._scaling = self.representation_._scaling
@@ -253,7 +252,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
         self._start(inputs)
 
     def _net(self, seed=0):
-        """Net without weights, from parameters, representation, times and classes."""
+        """Return the net, not initialized; `t_grid_` and `classes_` must be set."""
         reader, augment = self._reader()
         return ClassifierNet(
             ClassifierModel,
@@ -261,7 +260,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
             lr=self.lr,
             batch_size=self.batch_size,
             seed=seed,
-            fork_rng=True,  # recurrent layers of torch draw when built, own code later
+            fork_rng=True,  # for the initialisation of nn.GRU, and user-defined parts
             device=str(choose_device(self.device)),
             module__reader=reader,
             module__head=HEADS[self.head],
@@ -270,7 +269,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
         )
 
     def _reader(self):
-        """Return how curves are read off the inputs, and views of these."""
+        """Return a module that maps inputs to curves, and the view of inputs."""
         if self.fine_tune:
             model = self.representation_.net_.module_
             times = torch.tensor(self.t_grid_, dtype=torch.float32)
@@ -316,7 +315,7 @@ class TrajectoryClassifier(BaseCodeClassifier):
             self.attention_ = pd.DataFrame(attention, index=index, columns=columns)
 
     def _inputs(self, X):
-        """Curves ``(n, T * n_components)``, or rows if the encoder is in the net."""
+        """Return curves ``(n, T * n_components)``, or rows if the encoder is tuned."""
         if self.representation_ is None or self.fine_tune:
             return X
         curves = self.representation_._curves(X, self.t_grid_)
@@ -490,8 +489,8 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y holds one class, {self.classes_[0]!r}; a classifier needs at least "
-                "2 classes."
+                f"y has one class, {self.classes_[0]!r}; a classifier needs at least 2 "
+                "classes."
             )
         curves = _by_time(X, self.n_times)
         estimator = self.estimator
@@ -539,7 +538,7 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _by_time(X, n_times):
-    """Codes ``(n_times, n, n_components)``, of codes side by side."""
+    """Return concatenated codes as an array ``(n_times, n, n_components)``."""
     if X.shape[1] % n_times:
         raise ValueError(
             f"X has {X.shape[1]} columns, which is not a multiple of n_times="
@@ -550,7 +549,7 @@ def _by_time(X, n_times):
 
 
 def _leave_one_out_errors(curves, y):
-    """Squared errors ``(n_times, n)`` of ridge regressions on codes of each time."""
+    """Return leave-one-out errors ``(n_times, n)`` of ridge regressions."""
     if type_of_target(y) in {"binary", "multiclass"}:
         y = LabelBinarizer().fit_transform(y)
     errors = []

@@ -143,7 +143,7 @@ def test_openml_rows_are_split_where_its_images_are(monkeypatch, name, n_train):
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match="no data set 'iris'") as error:
+    with pytest.raises(ValueError, match="Unknown data set 'iris'") as error:
         load_dataset("iris")
     assert all(name in str(error.value) for name in DATASETS)
 
@@ -151,16 +151,16 @@ def test_unknown_name_lists_the_known():
 @pytest.mark.parametrize("name", FILES)
 def test_folder_without_the_file(tmp_path, name):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(FileNotFoundError, match=r"holds notes.txt, but no .*OpenML"):
+    with pytest.raises(FileNotFoundError, match=r"contains notes.txt, but no .*OpenML"):
         load_dataset(name, folder=tmp_path)
-    with pytest.raises(FileNotFoundError, match="holds nothing"):
+    with pytest.raises(FileNotFoundError, match="contains nothing"):
         load_dataset(name, folder=tmp_path / "elsewhere")
 
 
 def test_file_without_its_arrays(tmp_path, images):
     del images["y_test"]
     np.savez(tmp_path / "mnist.npz", **images)
-    message = r"holds X_train, y_train, X_test, but no y_test. .*np.savez"
+    message = r"contains X_train, y_train, X_test, but no y_test. .*np.savez"
     with pytest.raises(ValueError, match=message):
         load_dataset("mnist", folder=tmp_path)
 
@@ -282,5 +282,5 @@ def test_files_that_are_no_images_are_named(folder, kind):
 
 
 def test_a_folder_without_images(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no image files"):
+    with pytest.raises(FileNotFoundError, match="No image files"):
         load_images(tmp_path, size=8)

@@ -300,7 +300,7 @@ def test_kl_weight_above_its_limit_collapses_the_code():
         dead = rep.fit(X)
     before, after = (str(warning.message) for warning in said)
     assert before.startswith("kl_weight=1.2")
-    assert after.startswith("The code carries next to nothing")
+    assert after.startswith("The code contains almost no information")
     assert dead.transform(X).std(axis=0).max() < 0.1
     assert alive.transform(X).std(axis=0).min() > 0.5
 

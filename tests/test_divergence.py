@@ -45,7 +45,7 @@ def test_from_the_start_again_it_is_the_training_at_the_smaller_rate(early_stopp
         rep = AutoencoderRepresentation(**options, lr=10 * 2.0**-2).fit(X)
     n = len(warned)
     assert 0 < n <= MAX_HALVINGS
-    assert "from the start with lr=1.25" in str(warned[0].message)
+    assert "from the initial weights with lr=1.25" in str(warned[0].message)
     slower = AutoencoderRepresentation(**options, lr=10 * 2.0 ** -(2 + n)).fit(X)
     assert same_training(rep.net_, slower.net_)
     assert np.isfinite(rep.transform(X)).all()

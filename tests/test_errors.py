@@ -55,13 +55,16 @@ BAD_PARAMETERS = {
     "no components": ({"n_components": 0}, "'n_components'.*Got 0"),
     "half a component": ({"n_components": 1.5}, r"'n_components'.*Got 1\.5"),
     "unknown sde": ({"sde": "vx"}, "'sde'.*'subvp'.*Got 'vx'"),
-    "time beyond one": ({"t_grid": [0.5, 1.5]}, r"t_grid holds 1\.5; times lie in"),
+    "time beyond one": (
+        {"t_grid": [0.5, 1.5]},
+        r"t_grid contains 1\.5; times must be in",
+    ),
     "no time": ({"t_grid": []}, r"t_grid=\[\] must be"),
-    "time that is none": ({"t_grid": [0.5, np.nan]}, "t_grid holds nan"),
-    "a time twice": ({"t_grid": [0.5, 0.5]}, r"0\.5.*twice.*distinct times"),
+    "time that is none": ({"t_grid": [0.5, np.nan]}, "t_grid contains nan"),
+    "a time twice": ({"t_grid": [0.5, 0.5]}, r"0\.5.*more than once.*distinct times"),
     "one training time": (
         {"t_grid": 3, "time_sampling": 0.2, "time_conditioning": "full"},
-        "twice.*t_grid=1",
+        "more than once.*t_grid=1",
     ),
     "training beyond one": ({"time_sampling": 1.5}, r"'time_sampling'.*Got 1\.5"),
     "density beyond one": (
@@ -70,7 +73,7 @@ BAD_PARAMETERS = {
     ),
     "wrong image_shape": (
         {"image_shape": (1, 2, 2)},
-        r"image_shape=\(1, 2, 2\) makes 4 values.*6 features",
+        r"image_shape=\(1, 2, 2\) has 4 values.*6 features",
     ),
     "image_shape of two": (
         {"image_shape": (2, 3)},
@@ -121,7 +124,9 @@ def test_variational_encoder_is_asked_for_two_numbers_a_component():
 
 def test_encode_beyond_the_times():
     rep = DiffusionRepresentation(**QUICK, t_grid=1).fit(X)
-    with pytest.raises(ValueError, match=r"t holds -0\.1; times lie in \[0, 1\]"):
+    with pytest.raises(
+        ValueError, match=r"t contains -0\.1; times must be in \[0, 1\]"
+    ):
         rep.encode(X, [-0.1, 0.5])
 
 

@@ -272,7 +272,7 @@ def test_what_sample_refuses(table, options, message):
 
 def test_codes_of_another_length_and_denoising_of_responses_are_refused(images, table):
     rep = small().fit(table[0])
-    with pytest.raises(ValueError, match=r"3 columns; transform gives 1 x 4"):
+    with pytest.raises(ValueError, match=r"3 columns; transform returns 1 x 4"):
         rep.sample(np.zeros((2, 3)))
     assert not hasattr(rep, "null_code_")
     X = images[0][:50]

@@ -118,7 +118,7 @@ def test_profile_needs_a_null_code(table):
 )
 def test_a_code_that_its_price_kills_is_warned_of(table, estimator):
     X, _ = table
-    with pytest.warns(CodeCollapseWarning, match="next to nothing"):
+    with pytest.warns(CodeCollapseWarning, match="almost no information"):
         estimator.set_params(random_state=0).fit(X)
     # a training that has hardly begun says nothing about the code
     estimator.set_params(max_epochs=1).fit(X)

@@ -253,7 +253,7 @@ def test_the_start_alone_gives_codes_and_nothing_else(estimator, digits, tmp_pat
     path = tmp_path / "start.safetensors"
     rep.save(path)
     np.testing.assert_array_equal(load(path).transform(X), codes)
-    said = "fitted with max_epochs=0.*no network was trained"
+    said = "fitted with max_epochs=0.*not trained"
     for method in ("score", "loss_over_time", "sample", "inverse_transform", "denoise"):
         arguments = {"sample": [codes], "inverse_transform": [codes]}.get(method, [X])
         arguments += [0.5, codes] * (method == "denoise")

@@ -183,7 +183,7 @@ def test_grey_images_need_no_channel():
         (None, IMAGES, "Give image_shape="),
         ((3, 8, 6), IMAGES[:, :, :7], "does not fit image_shape"),
         ((3, 8, 6), IMAGES[:, 0], "does not fit image_shape"),
-        ((3, 3, 3), IMAGES[:, :, :3, :3], "fits both"),
+        ((3, 3, 3), IMAGES[:, :, :3, :3], "first and with channels last"),
         ((8, 6, 3), IMAGES.reshape(30, -1), "channels last"),
     ],
 )
@@ -459,7 +459,7 @@ def test_home_is_found(tmp_path, monkeypatch):
 
 
 def test_a_missing_folder_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"no folder .*missing"):
+    with pytest.raises(FileNotFoundError, match=r"folder .*missing does not exist"):
         drl().fit(X).save(tmp_path / "missing" / "model")
 
 
@@ -478,10 +478,10 @@ def test_links_and_permissions_stay(tmp_path):
 def test_what_is_no_file_is_not_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         drl().fit(X).save(pipe)
     assert pipe.is_fifo()
-    with pytest.raises(OSError, match="no regular file"):
+    with pytest.raises(OSError, match="not a regular file"):
         drl().fit(X).save(tmp_path)
 
 

@@ -110,7 +110,7 @@ def test_shares_of_classes(few):
 
 def test_no_label_at_all_is_refused(few):
     X, _, labels = few
-    with pytest.raises(ValueError, match="All rows of y are -1"):
+    with pytest.raises(ValueError, match="All entries of y are -1"):
         LaplaceNetClassifier().fit(X, np.full_like(labels, -1))
 
 

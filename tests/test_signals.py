@@ -81,8 +81,8 @@ def test_signals_are_read_in_three_layouts(waves, fitted):
     [
         ({}, np.zeros((9, 2, 5)), r"signal_shape=\(channels, length\)"),
         ({"signal_shape": (2, 5)}, np.zeros((9, 2, 6)), "does not fit signal_shape"),
-        ({"signal_shape": (5, 5)}, np.zeros((9, 5, 5)), "fits both"),
-        ({"signal_shape": (2, 5)}, np.zeros((9, 11)), "makes 10 values.*11 features"),
+        ({"signal_shape": (5, 5)}, np.zeros((9, 5, 5)), "first and with channels last"),
+        ({"signal_shape": (2, 5)}, np.zeros((9, 11)), "has 10 values.*11 features"),
         ({"signal_shape": (2, 5, 1)}, np.zeros((9, 10)), "two positive integers"),
         ({"signal_shape": (2.0, 5)}, np.zeros((9, 10)), "two positive integers"),
         (

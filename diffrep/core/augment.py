@@ -155,18 +155,18 @@ def color_jitter(
         Largest change of the logarithm of the distance of a pixel from the
         mean of its image, and from the mean of its channels.
     hue : float
-        Largest turn of the colour circle, in whole turns; of images with three
+        Largest rotation of the colour circle, in whole turns; for images with three
         channels only.
     share : float
         Share of the images that are changed.
     grey : float
-        Share of the images that lose their colour altogether.
+        Share of the images that are converted to greyscale.
 
     Returns
     -------
     view : Tensor of shape (n, C, H, W)
     """
-    # All of it is one affine map of the channels of each image.
+    # All changes together are one affine map of the channels of each image.
     n_channels = x.shape[1]
     grey_part = x.new_full((n_channels, n_channels), 1 / n_channels)
     identity = torch.eye(n_channels, device=x.device)
@@ -183,7 +183,7 @@ def color_jitter(
     matrix = stretch * (grey_part + scale * color_part)
     changed = (_share(x, generator) < share)[:, None, None]
     view = torch.where(changed, matrix, identity) @ x.flatten(2)
-    return view.add_(shift * changed).to(x.dtype).view_as(x)  # autocast rounds it
+    return view.add_(shift * changed).to(x.dtype).view_as(x)  # autocast rounds
 
 
 def blur(
@@ -263,13 +263,13 @@ def warp_time(
     x : Tensor of shape (n, C, L)
     generator : torch.Generator
     shift : float
-        Largest shift, as a share of the length. Before the first value and after the
-        last these are continued.
+        Largest shift, as a share of the length. The first and the last value are
+        repeated at the ends.
     stretch : float
-        Largest change of the length, as a share of it.
+        Largest relative change of the length.
     bending : float
-        Largest amplitude of the first of three sine waves, of one, two and three half
-        waves, that are added to time, as a share of half the length; those of the
+        Three sine waves, of one, two and three half waves, are added to time. This is
+        the largest amplitude of the first, as a share of half the length; those of the
         others are a half and a third of it.
 
     Returns
@@ -280,7 +280,7 @@ def warp_time(
     time = (2 * torch.arange(length, device=x.device) + 1) / length - 1
     k = torch.arange(1, 4, device=x.device)
     waves = torch.sin(math.pi * k[:, None] * (time + 1) / 2)
-    # A signal is an image of one line, whose height stays.
+    # A signal is an image of height one, which is not changed.
     theta, bent = x.new_zeros(len(x), 2, 3), x.new_zeros(len(x), 2, 1, length)
     bent[:, 0, 0] = (_uniform(x, generator, bending, 3) / k) @ waves
     theta[:, 0, 0] = 1 + _uniform(x, generator, stretch)
@@ -289,14 +289,14 @@ def warp_time(
 
 
 def rescale(x: Tensor, generator: torch.Generator, largest: float = 0.1) -> Tensor:
-    """Multiply every channel of every signal by a number near 1.
+    """Multiply every channel of every signal by a random factor near 1.
 
     Parameters
     ----------
     x : Tensor of shape (n, C, L)
     generator : torch.Generator
     largest : float
-        Largest logarithm of the number.
+        Largest logarithm of the factor.
 
     Returns
     -------
@@ -374,16 +374,14 @@ def corrupt_features(
 
 
 def mixup(x: Tensor, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Mix every row with another one of the batch, in random shares.
-
-    No view of one row, so not among `AUGMENTATIONS`.
+    """Mix every row with another row of the batch, in random shares.
 
     Returns
     -------
     mixed : Tensor of shape (n, *data_shape)
         ``a x + (1 - a) x'`` with ``a ~ U[0, 1]``.
     weight : Tensor of shape (n,)
-        ``2 a``, by which the error of the row counts.
+        Weight ``2 a`` of the error of the row.
     """
     a = _share(x, generator)
     others = x[torch.randperm(len(x), generator=generator, device=x.device)]
@@ -397,7 +395,7 @@ class Chain:
     Parameters
     ----------
     *augments : callable
-        Each ``augment(x, generator)``.
+        Views ``augment(x, generator)``.
     """
 
     def __init__(self, *augments: Callable[[Tensor, torch.Generator], Tensor]):
@@ -425,19 +423,19 @@ def _uniform(x, generator, bound, *shape):
 
 
 def _maps(values):
-    """Let one value per image ``(n,)`` broadcast against ``(n, C, H, W)``."""
+    """Reshape values ``(n,)`` to broadcast against ``(n, C, H, W)``."""
     return values[:, None, None, None]
 
 
 def _averages(weights, offsets, n_pixels):
-    """Matrices of averages over `offsets` of a pixel; beyond the border, the border."""
+    """Matrices of averages over `offsets` of a pixel, with repeated border pixels."""
     pixels = torch.arange(n_pixels, device=offsets.device)
     sources = (pixels[:, None] + offsets).clamp(0, n_pixels - 1)
     return torch.einsum("nk,ikj->nij", weights, F.one_hot(sources, n_pixels).float())
 
 
 def _cosines(n_pixels, n_waves, device):
-    """Cosines ``(n_pixels, n_waves)`` of unit mean square in each pixel, nearly."""
+    """Cosines ``(n_pixels, n_waves)``, with a mean square near 1 in each pixel."""
     k = torch.arange(n_waves, device=device)
     place = (torch.arange(n_pixels, device=device) + 0.5) / n_pixels
     amplitudes = torch.where(k == 0, 1 / n_waves, 2 / n_waves).sqrt()
@@ -445,9 +443,9 @@ def _cosines(n_pixels, n_waves, device):
 
 
 def _resampled(x, theta, displacement=0.0):
-    """Images at ``theta (x, y, 1) + displacement``; beyond the border, the border.
+    """Images at ``theta (x, y, 1) + displacement``, with repeated border pixels.
 
-    `theta` is of shape ``(n, 2, 3)``, `displacement` of shape ``(n, 2, H, W)``;
+    `theta` has shape ``(n, 2, 3)``, and `displacement` has shape ``(n, 2, H, W)``;
     positions are from -1 to 1.
     """
     y, x_ = ((2 * torch.arange(n, device=x.device) + 1) / n - 1 for n in x.shape[2:])

@@ -1,7 +1,7 @@
 """Models of the baselines.
 
-They have an encoder and no score network, except that of the DDAE features, which is a
-score network without an encoder.
+They have an encoder and no score network, except for DDAE features, which have a score
+network and no encoder.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ __all__ = [
 class AutoencoderModel(EncoderModel):
     """Reconstruction of rows from their codes: AE, and VAE with a `GaussianCode`.
 
-    Minimises the squared error per coordinate, or the binary cross-entropy of
-    rows brought to [0, 1]. A time-conditioned encoder is shown a random t, as
-    in the code of Mittal et al. (2023), so that its codes are a curve too.
+    Minimises the squared error per coordinate, or the binary cross-entropy of rows
+    scaled to [0, 1]. A time-conditioned encoder gets a random t, as in the code of
+    Mittal et al. (2023).
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class AutoencoderModel(EncoderModel):
             self.register_buffer(name, torch.zeros(self.space.shape))
 
     def initialize(self, rows: ViewedRows) -> None:
-        """Fit the space; find the range of each feature, or channel of images."""
+        """Fit the space, and the range of each feature, or channel of images."""
         super().initialize(rows)
         if not self.cross_entropy:
             return
@@ -79,14 +79,14 @@ class AutoencoderModel(EncoderModel):
 
 
 class ContrastiveModel(EncoderModel):
-    """Two views of a row attract each other, views of other rows repel (simCLR).
+    """Contrastive learning of codes from two views of each row (simCLR).
 
     Parameters
     ----------
     temperature : float
-        Of the softmax over cosines.
+        Temperature of the softmax over cosines.
     n_projected : int
-        Outputs of the projection head, which codes do not go through.
+        Number of outputs of the projection head, which is used in training only.
     **shared
         Parameters of :class:`EncoderModel`.
 
@@ -115,7 +115,7 @@ class ContrastiveModel(EncoderModel):
 
 
 def no_encoder(data_shape, n_outputs, time_conditioned):
-    """Return what stands in the place of an encoder."""
+    """Return a module in place of an encoder."""
     return nn.Identity()
 
 
@@ -125,7 +125,7 @@ class DenoiserModel(DiffusionModel):
     Parameters
     ----------
     layer : int
-        Which of the states of ``score_network.states`` is read.
+        Index of the hidden state in ``score_network.states``.
     **rest
         Parameters of :class:`DiffusionModel`; the encoder is not used.
 
@@ -141,7 +141,7 @@ class DenoiserModel(DiffusionModel):
 
     @property
     def target_space(self):
-        """The data: targets are points of views, which `forward` draws."""
+        """The data; `forward` maps views of them to the noise space."""
         return DataSpace(self.data_shape)
 
     def forward(self, x0, x, generator):
@@ -153,7 +153,7 @@ class DenoiserModel(DiffusionModel):
         return {"denoising": self.denoising_error(x0, eps, t, z).mean()}
 
     def outputs(self, x, t):
-        # The mean of x_t in place of a draw: the code of a row is one code.
+        # The mean of x_t instead of a sample, so that codes are deterministic.
         x0 = self.space(x)
         alpha, sigma = self.alpha_sigma(t, x0)
         shown = self.preconditioning.network_input(alpha * x0, alpha, sigma)

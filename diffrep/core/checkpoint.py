@@ -59,9 +59,9 @@ class Checkpoints:
     folder : str or path-like
         Shared by any number of trainings.
     training : dict of str
-        Says which training this is; the name of its own folder follows from it.
+        Identifies the training and determines the name of its folder.
     versions : dict of str
-        Says with what it is done: of another version a checkpoint is refused.
+        Versions of libraries. Checkpoints of other versions are rejected.
     """
 
     def __init__(self, folder, training, versions):
@@ -70,11 +70,11 @@ class Checkpoints:
         self.written = time.monotonic()
 
     def due(self) -> bool:
-        """Whether it is time to write."""
+        """Whether a checkpoint is due."""
         return time.monotonic() - self.written >= PERIOD
 
     def write(self, state: dict) -> None:
-        """Write a state made of tensors, numbers and text; warn if that fails."""
+        """Write a state of tensors, numbers and text; warn if that fails."""
         try:
             if peers().rank == 0:
                 self._write(self._packed(state))
@@ -88,12 +88,12 @@ class Checkpoints:
         self.written = time.monotonic()
 
     def newest(self) -> dict | None:
-        """Return the newest state that is whole, None if there is none.
+        """Return the newest undamaged state, or None if there is none.
 
         Raises
         ------
         CheckpointError
-            If it is that of another training or version.
+            If it is of another training or version.
         """
         return peers().agree(self._newest() if peers().rank == 0 else None)
 
@@ -112,8 +112,8 @@ class Checkpoints:
         self._clear()
 
     def _clear(self):
-        """Delete all but the newest checkpoints, and what killed writers left."""
-        with suppress(OSError):  # what stays is in nobody's way
+        """Delete old checkpoints, and temporary files of killed processes."""
+        with suppress(OSError):  # files that remain do no harm
             for path in self._files()[:-N_KEPT]:
                 path.unlink(missing_ok=True)
             for path in self.folder.glob("*.tmp"):
@@ -121,7 +121,7 @@ class Checkpoints:
                     path.unlink(missing_ok=True)
 
     def _files(self):
-        """Paths of the checkpoints, the newest last."""
+        """Return the paths of the checkpoints, the newest last."""
         found = self.folder.glob("[0-9]*.ckpt")
         return sorted(p for p in found if p.stem.isdecimal() and p.is_file())
 
@@ -131,8 +131,8 @@ class Checkpoints:
                 record, payload = _unpacked(path.read_bytes())
             except (OSError, ValueError, MemoryError, RecursionError) as error:
                 warnings.warn(
-                    f"The checkpoint {path} cannot be used: {error}. Training goes on "
-                    "from the one before, or begins anew.",
+                    f"The checkpoint {path} cannot be used: {error}. Training resumes "
+                    "from the previous checkpoint, or starts again.",
                     CheckpointWarning,
                     stacklevel=2,
                 )
@@ -140,10 +140,10 @@ class Checkpoints:
             self._check(record, path)
             try:
                 return torch.load(payload, map_location="cpu", weights_only=True)
-            except Exception as error:  # of any class, of what is no archive of torch
+            except Exception as error:  # malformed archives raise any exception
                 raise CheckpointError(
-                    f"The checkpoint {path} holds other things than tensors, numbers "
-                    "and text; it was not read. Delete it to train anew."
+                    f"The checkpoint {path} contains objects other than tensors, "
+                    "numbers and text; it was not read. Delete it to start again."
                 ) from error
         return None
 
@@ -155,27 +155,28 @@ class Checkpoints:
         ]
         if found:
             raise CheckpointError(
-                f"The checkpoint {path} is not that of this fit: {'; '.join(found)}. "
-                f"Delete {self.folder} to train anew, or go on with what it was made "
-                "with."
+                f"The checkpoint {path} is not of this fit: {'; '.join(found)}. Delete "
+                f"{self.folder} to start again, or restore these values."
             )
 
 
 def write_whole(path: Path, parts) -> None:
-    """Write parts, bytes or buffers, to a file: all of them, or there is none.
+    """Write bytes or buffers to a file, which is either complete or not changed.
 
-    A link is followed, and the permissions of a file that is there are kept.
+    Links are followed, and permissions of an existing file are kept.
 
     Raises
     ------
     OSError
-        If the folder does not exist, or there is something else than a file.
+        If the folder does not exist, or the path is not that of a regular file.
     """
     path = Path(path).resolve()
     if not path.parent.is_dir():
-        raise FileNotFoundError(f"There is no folder {path.parent} to write {path} to.")
+        raise FileNotFoundError(
+            f"{path} cannot be written: the folder {path.parent} does not exist."
+        )
     if path.exists() and not path.is_file():
-        raise OSError(f"{path} is no regular file; it is not written to.")
+        raise OSError(f"{path} cannot be written: it is not a regular file.")
     begun = path.with_name(f"{uuid4().hex}.tmp")
     try:
         with open(begun, "wb") as file:
@@ -191,9 +192,9 @@ def write_whole(path: Path, parts) -> None:
 
 
 def _unpacked(content):
-    """Return the record and the payload of a checkpoint that is whole."""
+    """Return record and payload of a checkpoint; raise ValueError if it is damaged."""
     if hashlib.sha256(content[32:]).digest() != content[:32]:
-        raise ValueError("it is cut off or damaged")
+        raise ValueError("it is truncated or damaged")
     line, payload = content[32:].split(b"\n", 1)
     record = json.loads(line)
     if not isinstance(record, dict):
@@ -202,12 +203,12 @@ def _unpacked(content):
 
 
 def plain(value):
-    """Copy a value made of tensors, numbers, text, lists, tuples and dicts.
+    """Copy a value that consists of tensors, numbers, text, lists, tuples and dicts.
 
     Raises
     ------
     TypeError
-        If there is anything else in it.
+        If it contains other objects.
     """
     if isinstance(value, Tensor):
         return value.detach().clone()
@@ -223,7 +224,7 @@ def plain(value):
 
 
 def plain_part(values: dict) -> dict:
-    """Copy of those entries of a dict that `plain` can copy."""
+    """Copy the entries of a dict that `plain` can copy."""
     part = {}
     for name, value in values.items():
         try:
@@ -234,18 +235,18 @@ def plain_part(values: dict) -> dict:
 
 
 def digest(value) -> str:
-    """SHA-256 of a value by its content, the same in every process.
+    """SHA-256 of the content of a value, which is the same in all processes.
 
     Parameters
     ----------
     value : object
-        An array, a memory map included, is read in blocks of rows; tensors and
-        containers are walked through; of anything else its pickle is hashed.
+        Arrays and memory maps are read in blocks of rows, and containers are traversed.
+        Other objects are pickled.
 
     Raises
     ------
     ValueError
-        If it cannot be pickled, as a function within a function.
+        If an object cannot be pickled, such as a local function.
     """
     checksum = hashlib.sha256()
     _feed(checksum, value)
@@ -274,6 +275,6 @@ def _feed(checksum, value):
             checksum.update(joblib.hash(value).encode())
         except (pickle.PicklingError, AttributeError, TypeError) as error:
             raise ValueError(
-                f"{value!r} cannot be recognised in another process, since it cannot "
+                f"{value!r} cannot be identified in another process, since it cannot "
                 "be pickled. Define it at the top level of a module."
             ) from error

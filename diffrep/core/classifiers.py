@@ -1,4 +1,4 @@
-"""Modules, losses and nets of classifiers of codes."""
+"""Modules and nets of classifiers of codes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ __all__ = [
     "StackReader",
 ]
 
-#: Root of the mean squared length of the centred codes that a head is given.
+#: Root mean squared length of the centred codes that a head receives.
 LENGTH = 4.0
 
 
 class StackReader(nn.Module):
-    """Curves that are the rows themselves: codes of several times, side by side.
+    """Rows that already are curves: concatenated codes of several times.
 
     Parameters
     ----------
@@ -38,12 +38,12 @@ class StackReader(nn.Module):
         self.shape = (n_times, n_components)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Curves ``(n, n_times, n_components)`` of rows, time-major columns."""
+        """Curves ``(n, n_times, n_components)`` of rows with time-major columns."""
         return x.view(-1, *self.shape)
 
 
 class CurveReader(nn.Module):
-    """Curves of codes at fixed times, by a copy of a trained model.
+    """Curves of codes at fixed times, from a copy of a trained model.
 
     Parameters
     ----------
@@ -65,7 +65,7 @@ class CurveReader(nn.Module):
 
 
 class LearnedTimeReader(nn.Module):
-    """Codes at one time, which is learned from 1/2, by a copy of a trained model.
+    """Codes at a learned time, initially 1/2, from a copy of a trained model.
 
     Parameters
     ----------
@@ -88,22 +88,22 @@ class LearnedTimeReader(nn.Module):
 
 
 class ClassifierModel(nn.Module):
-    """Cross-entropy of views of rows, each mixed with a view of another row.
+    """Classifier of curves of codes, trained by cross-entropy on views of rows.
 
     Parameters
     ----------
     reader : nn.Module
-        From rows to curves ``(n, *reader.shape)``.
+        Maps rows to curves ``(n, *reader.shape)``.
     head : callable
         ``head(n_times, n_components, n_classes)``.
     n_classes : int
     augment : callable or None
-        ``augment(x, generator)``, the views; None shows rows as they are.
+        ``augment(x, generator)``, the view; None uses the rows themselves.
     n_views : int
-        Views of a row in one step.
+        Number of views of a row in one step.
     mixup : bool
-        Whether to mix rows: ``a x + (1 - a) x'`` with ``a ~ U[0, 1]`` and x'
-        another row of the batch, the same for all views in a step.
+        Whether to mix rows: ``a x + (1 - a) x'`` with ``a ~ U[0, 1]`` and x' another
+        row of the batch, the same for all views in a step.
     """
 
     centre: Tensor
@@ -122,25 +122,25 @@ class ClassifierModel(nn.Module):
 
     @torch.no_grad()
     def initialize(self, x: Tensor) -> None:
-        """Centre codes and bring them to one mean length, as on rows `x`."""
+        """Set centre and length by which codes are standardised, from rows `x`."""
         curves = in_blocks(self.reader, x)
         self.centre.copy_(curves.mean(0))
         size = (curves - self.centre).square().sum(2).mean().sqrt()
-        if size > 1e-5 * curves.abs().max():  # else codes differ by rounding only
+        if size > 1e-5 * curves.abs().max():  # otherwise they differ by rounding only
             self.length.copy_(size / LENGTH)
 
     def curve(self, x: Tensor) -> Tensor:
-        """Curves ``(n, T, n_components)`` as the head is given them."""
+        """Standardised curves ``(n, T, n_components)``, the input of the head."""
         return (self.reader(x) - self.centre) / self.length
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits ``(n, n_classes)`` of rows as they are."""
+        """Logits ``(n, n_classes)`` of rows."""
         return self.head(self.curve(x))
 
     def forward(
         self, x0: Tensor, y: Tensor, generator: torch.Generator
     ) -> dict[str, Tensor]:
-        """Loss of a batch of rows and the numbers ``(n,)`` of their classes."""
+        """Loss of a batch of rows and their class indices ``(n,)``."""
         target = F.one_hot(y, self.n_classes).to(x0.dtype)
         views = [self._view(x0, generator) for _ in range(self.n_views)]
         if self.mixup:
@@ -157,21 +157,21 @@ class ClassifierModel(nn.Module):
 
 
 class ClassifierNet(SeededNet):
-    """Net of a `ClassifierModel`: its head is drawn, its reader stays as it is."""
+    """Net of a `ClassifierModel`; only the weights of its head are drawn."""
 
     def undrawn(self):
         return self.module_.head
 
 
 class PseudoLabelledRows(Rows):
-    """Rows whose classes are found anew before each epoch.
+    """Rows whose classes are computed before each epoch.
 
     Parameters
     ----------
     X, standardizer, data_shape, given_shape, device
         As for :class:`Rows`.
     propagate : callable
-        Returns the class numbers of all rows, of shape (n,).
+        Returns the class indices ``(n,)`` of all rows.
     """
 
     def __init__(self, X, standardizer, data_shape, given_shape, device, propagate):
@@ -186,11 +186,11 @@ class SemiSupervisedNet(ClassifierNet):
     ----------
     module : callable
     labelled : ndarray of bool
-        Which of the rows have a label.
+        Mask of the rows with a label.
     n_labelled : int
-        Labelled rows in a batch.
+        Number of labelled rows in a batch.
     **kwargs
-        Of :class:`SeededNet`.
+        Parameters of :class:`SeededNet`.
     """
 
     def __init__(self, module, *, labelled, n_labelled, **kwargs):
@@ -198,7 +198,7 @@ class SemiSupervisedNet(ClassifierNet):
         self.labelled, self.n_labelled = labelled, n_labelled
 
     def on_epoch_begin(self, net, dataset_train=None, **kwargs):
-        """Find pseudo-labels by the weights as they are."""
+        """Compute pseudo-labels with the current weights."""
         super().on_epoch_begin(net, dataset_train=dataset_train, **kwargs)
         if isinstance(dataset_train, PseudoLabelledRows):
             self.module_.eval()

@@ -63,7 +63,7 @@ def principal_components(
     ----------
     X : Tensor of shape (n, n_features)
     n_components : int
-        Number of components, at most n_features of which exist.
+        Number of components; there are at most n_features.
     n_iter : int
         Number of iterations.
 
@@ -71,7 +71,7 @@ def principal_components(
     -------
     mean : Tensor of shape (n_features,)
     variances : Tensor of shape (k,)
-        In falling order; ``k = min(n_components, n_features)``.
+        In descending order; ``k = min(n_components, n_features)``.
     directions : Tensor of shape (n_features, k)
         Orthonormal columns, each with its largest entry positive.
 
@@ -102,22 +102,22 @@ def principal_components(
 
 @torch.no_grad()
 def in_blocks(network, X: Tensor) -> Tensor:
-    """Give rows ``(n, ...)`` to `network`, a block of them at a time."""
+    """Return ``network(X)`` of rows ``(n, ...)``, computed in blocks."""
     return torch.cat([network(block) for block in X.split(N_BLOCK)])
 
 
 class ViewedRows:
-    """Rows, and two views of each, which closed forms are fitted to.
+    """Rows and two views of each, from which closed forms are computed.
 
     Parameters
     ----------
     X : Tensor of shape (n, ...)
         Rows.
     views : callable
-        Gives two tensors like `X`, or none for rows without views. It is called
-        when they are needed, once.
+        Returns a list of two tensors like `X`, or an empty list. It is called once,
+        when views are needed.
     generator : torch.Generator
-        Source of what else is random in a closed form.
+        Source of other random numbers.
     """
 
     def __init__(self, X: Tensor, views, generator: torch.Generator):
@@ -128,7 +128,7 @@ class ViewedRows:
 
     @classmethod
     def drawn(cls, X: Tensor, augment, generator: torch.Generator) -> ViewedRows:
-        """Rows with views that ``augment(X, generator)`` draws, if it is not None."""
+        """Return rows with views ``augment(X, generator)``, or none if it is None."""
 
         def views():
             return [augment(X, generator) for _ in range(2)] if augment else []
@@ -137,7 +137,7 @@ class ViewedRows:
 
     @property
     def views(self) -> list[Tensor]:
-        """Two views of every row, or none."""
+        """Two views of every row, or an empty list."""
         return self._views()
 
     @property
@@ -149,8 +149,8 @@ class ViewedRows:
         return (first - second) / math.sqrt(2)
 
     def through(self, network) -> ViewedRows:
-        """Rows and views as `network` maps them, ``(n, ...)`` to ``(m, width)``."""
-        given = self._views  # not these rows, whose banks may hold what is returned
+        """Return rows and views mapped by `network`, ``(n, ...)`` to ``(n, width)``."""
+        given = self._views  # not self, whose banks may refer to the result
 
         def views():
             return [in_blocks(network, view) for view in given()]
@@ -164,7 +164,7 @@ class ViewedRows:
         and noise space start from the same features.
         """
         for fitted, features in self._banks:
-            if type(fitted) is type(bank):
+            if (type(fitted), fitted.width) == (type(bank), bank.width):
                 bank.load_state_dict(fitted.state_dict())
                 return features
         features = bank.initialize(self)
@@ -172,28 +172,28 @@ class ViewedRows:
         return features
 
     def stable_components(self, n_components: int) -> tuple[Tensor, Tensor]:
-        """Linear maps in which rows differ most, and the views of a row least.
+        """Linear maps to components in which rows differ most and views of a row least.
 
-        The directions v of largest ratio ``v' T v / v' (W + r I) v`` of the
-        covariance T of rows to the covariance W of what views change; a PCA if
-        they change nothing. The larger its ratio, the larger a component: its
-        standard deviation is the ratio to the power 3/4.
+        These are the directions v with the largest ratios ``v' T v / v' (W + r I) v``,
+        where T is the covariance of rows and W that of differences between views.
+        Without views they are principal components. The standard deviation of a
+        component is its ratio to the power of 3/4.
 
         Parameters
         ----------
         n_components : int
-            Number of components, at most n_features of which exist.
+            Number of components; there are at most n_features.
 
         Returns
         -------
         mean : Tensor of shape (n_features,)
         maps : Tensor of shape (n_features, k)
-            Components are ``(x - mean) @ maps``, the first of largest ratio,
-            their mean variance 1; ``k <= n_components``.
+            Components are ``(x - mean) @ maps``, in descending order of their ratios,
+            with mean variance 1; ``k <= n_components``.
 
         References
         ----------
-        Fisher's discriminant analysis with every row as a class of its views.
+        Fisher's discriminant analysis, with the views of each row as a class.
         """
         mean, directions, ratios = self._fisher
         directions, ratios = directions[:, :n_components], ratios[:n_components]
@@ -203,14 +203,14 @@ class ViewedRows:
     @cached_property
     @torch.no_grad()
     def _fisher(self):
-        """Mean, Fisher directions of unit variance within views, and their ratios."""
+        """Mean, directions with unit variance within views, and their ratios."""
         mean, principal = self.X.mean(0), None
         X = self.X - mean
-        if X.shape[1] > N_SOUGHT:  # as many directions as rows hold them all
+        if X.shape[1] > N_SOUGHT:  # as many directions as rows are exact
             n_sought = min(N_SOUGHT, len(X))
             _, _, principal = principal_components(X, n_sought, n_iter=2)
             X = X @ principal
-        differences = self.view_differences  # drawn only now, for they may be large
+        differences = self.view_differences  # computed late, since they may be large
         if principal is not None:
             differences = differences @ principal
         total = X.T @ X / len(X)
@@ -225,21 +225,21 @@ class ViewedRows:
 
 
 def fisher_directions(between: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
-    """Directions v of largest ratio ``v' between v / v' within v``.
+    """Directions v with the largest ratios ``v' between v / v' within v``.
 
     Parameters
     ----------
     between, within : Tensor of shape (k, k)
-        Covariances, `within` positive definite.
+        Covariances; `within` is positive definite.
 
     Returns
     -------
     directions : Tensor of shape (k, k)
-        Columns with ``v' within v = 1``, the first of largest ratio.
+        Columns with ``v' within v = 1``.
     ratios : Tensor of shape (k,)
-        In falling order, none below a hundredth.
+        In descending order, at least 0.01.
     """
-    # With within = L L', they are those of L^-1 between L'^-1, through L'^-1.
+    # With within = L L', v = L'^-1 q for eigenvectors q of L^-1 between L'^-1.
     L = torch.linalg.cholesky(within)
     half = torch.linalg.solve_triangular(L, between, upper=False)
     ratios, Q = eigh(torch.linalg.solve_triangular(L, half.T, upper=False))
@@ -248,23 +248,23 @@ def fisher_directions(between: Tensor, within: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def equal_variances(covariance: Tensor, start: Tensor | None = None) -> Tensor:
-    """Rotation after which components all have the same variance.
+    """Rotation after which all components have the same variance.
 
-    One plane rotation per column makes its variance the mean.
+    For each column, one plane rotation changes its variance to the mean.
 
     Parameters
     ----------
     covariance : Tensor of shape (k, k)
-        Of the components.
+        Covariance of the components.
     start : Tensor of shape (k, k), optional
-        Orthogonal, what to begin with; by default a cosine transform, which
-        spreads every component over all columns.
+        Orthogonal matrix to start from; by default a cosine transform, which spreads
+        every component over all columns.
 
     Returns
     -------
     rotation : Tensor of shape (k, k)
-        Orthogonal; the rows of ``components @ rotation`` are as far apart as
-        those of the components.
+        Orthogonal, so that ``components @ rotation`` have the same distances as the
+        components.
 
     References
     ----------
@@ -283,7 +283,7 @@ def equal_variances(covariance: Tensor, start: Tensor | None = None) -> Tensor:
         excess = C.diagonal()[i:] - mean
         j = i + int(np.argmax(-np.sign(excess[0]) * excess))
         a, b, c = excess[j - i], C[i, j], excess[0]
-        if a * c >= 0:  # nothing but rounding is left
+        if a * c >= 0:  # only rounding is left
             continue
         # Column i becomes (q_i + t q_j) / sqrt(1 + t^2), of variance `mean`.
         t = (math.copysign(math.sqrt(b * b - a * c), b) - b) / a
@@ -299,7 +299,7 @@ def equal_variances(covariance: Tensor, start: Tensor | None = None) -> Tensor:
 def kmeans_filters(
     X: Tensor, n_filters: int, size: Sequence[int], generator: torch.Generator
 ) -> Tensor:
-    """Fit filters: centres of whitened patches of the images, on the unit sphere.
+    """Fit filters: spherical k-means of whitened patches of images.
 
     Parameters
     ----------
@@ -308,15 +308,15 @@ def kmeans_filters(
     n_filters : int
         Number of filters.
     size : sequence (height, width) of int
-        Of a filter, in pixels.
+        Size of a filter, in pixels.
     generator : torch.Generator
-        Chooses the patches.
+        Source of the positions of patches.
 
     Returns
     -------
     filters : Tensor of shape (n_filters, C, height, width)
-        With zero mean. A filter responds to patches near its centre after
-        patches are centred, brought to one contrast and made white.
+        With zero mean. They include the whitening, and respond most to patches near
+        one of the centres.
 
     References
     ----------
@@ -351,10 +351,10 @@ def kmeans_filters(
 
 
 def eigh(A: Tensor) -> tuple[Tensor, Tensor]:
-    """Eigenvalues, in rising order, and eigenvectors of a covariance `A`.
+    """Eigenvalues, in ascending order, and eigenvectors of a covariance matrix.
 
-    LAPACK may not converge on a matrix of low rank in float32, but does if its
-    eigenvalues are moved away from 0.
+    In float32, LAPACK may not converge on a matrix of low rank, so eigenvalues are
+    shifted away from 0.
     """
     shift = A.diagonal().mean()
     values, vectors = torch.linalg.eigh(A + shift * torch.eye(len(A)).to(A))
@@ -362,6 +362,6 @@ def eigh(A: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _signed(columns):
-    """Turn columns so that the largest entry of each is positive."""
+    """Flip the signs of columns so that the largest entry of each is positive."""
     largest = columns.gather(0, columns.abs().argmax(0, keepdim=True))
     return torch.where(largest < 0, -columns, columns)

@@ -1,9 +1,9 @@
 """Devices and random number generators.
 
-diffrep never draws from the global generators of torch or numpy. One integer
-seed per estimator is split into independent streams, and the numbers of every
-training step are a function of (seed, stream, step) alone: nothing has to be
-stored to repeat a step, and two fits at once cannot disturb each other.
+The global generators of torch and numpy are not used. The seed of an estimator is split
+into independent streams, and the random numbers of a training step depend only on
+(seed, stream, step). A step can thus be repeated without a stored state, and
+simultaneous fits do not affect each other.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ __all__ = [
     "seed_for",
 ]
 
-#: Kinds of devices that torch has itself: others are modules, which are not imported.
+#: Types of devices that need no import of another module.
 DEVICES = {"cpu", "cuda", "mps", "xpu"}
 
-#: There is one global generator of each kind, so what borrows them takes turns.
+#: Held while the global generators are used, of which there is one per device.
 _BORROWED = threading.RLock()
-if hasattr(os, "register_at_fork"):  # a process is forked while nobody borrows
+if hasattr(os, "register_at_fork"):  # so that no process is forked meanwhile
     os.register_at_fork(
         before=_BORROWED.acquire,
         after_in_parent=_BORROWED.release,
@@ -48,9 +48,9 @@ class Stream(IntEnum):
     VALIDATION = 3  # the same at validation
     SPLIT = 4  # rows held out
     SCORE = 5  # fixed noise of `score`
-    READOUT = 6  # views that say how codes are read
-    SAMPLE = 7  # noise that sampling starts from and adds
-    BORROWED = 8  # what code of the user's draws from torch's global generators
+    READOUT = 6  # views and noise to which the read-out is fitted
+    SAMPLE = 7  # initial and added noise of sampling
+    BORROWED = 8  # torch's global generators, for user-defined parts
 
 
 def choose_device(device: str = "auto") -> torch.device:
@@ -59,14 +59,14 @@ def choose_device(device: str = "auto") -> torch.device:
     Parameters
     ----------
     device : str
-        ``"auto"`` takes the environment variable ``DIFFREP_DEVICE`` if it is
-        set, else cuda, else mps, else cpu. Any other value is a torch name,
-        such as ``"cpu"`` or ``"cuda:1"``.
+        ``"auto"`` is the value of the environment variable ``DIFFREP_DEVICE`` if it is
+        set, otherwise the first available of cuda, mps and cpu. Other values are names
+        of torch, such as ``"cpu"`` or ``"cuda:1"``.
 
     Raises
     ------
     ValueError
-        If torch does not know the name or finds no such device.
+        If torch does not know the name or has no such device.
     """
     if device == "auto":
         device = os.environ.get("DIFFREP_DEVICE", "auto")
@@ -81,7 +81,7 @@ def choose_device(device: str = "auto") -> torch.device:
         chosen = torch.device(device)
         if chosen.type not in DEVICES:
             raise RuntimeError(f"it is none of {', '.join(sorted(DEVICES))}")
-        torch.zeros((), device=chosen).item()  # which "meta" cannot
+        torch.zeros((), device=chosen).item()  # an error for "meta"
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
             f"device={device!r} cannot be used here: {error}. "
@@ -91,7 +91,7 @@ def choose_device(device: str = "auto") -> torch.device:
 
 
 def seed_for(seed: int, stream: Stream, step: int = 0, rank: int = 0) -> int:
-    """Mix the seed, the stream, the step and the process into one 64-bit seed."""
+    """Combine seed, stream, step and rank of the process to one 64-bit seed."""
     mixed = np.random.SeedSequence([seed, stream, step, rank])
     return int(mixed.generate_state(1, np.uint64)[0])
 
@@ -103,7 +103,7 @@ def generator(
     device: torch.device | str = "cpu",
     rank: int = 0,
 ) -> torch.Generator:
-    """Return a new generator on `device` for one step of one stream."""
+    """Return a new generator on `device` for a step of a stream."""
     fresh = torch.Generator(device)
     fresh.manual_seed(seed_for(seed, stream, step, rank))
     return fresh
@@ -111,16 +111,15 @@ def generator(
 
 @contextmanager
 def forked_rng(seed: int, device: torch.device | str = "cpu"):
-    """Run a block that may draw from torch's global generators, of CPU and device.
+    """Seed torch's global generators, of CPU and device, within a block.
 
-    The block sees generators that are seeded with what follows from `seed`;
-    afterwards they are as they were. One block runs at a time, whatever the thread.
-    On mps the generator of the device is the global one.
+    Their states are restored after the block. Only one thread at a time is in such a
+    block. On mps, the generator of the device is the global one.
     """
     device, seed = torch.device(device), seed_for(seed, Stream.BORROWED)
     gpus = [device] if device.type == "cuda" else []
     with _BORROWED, torch.random.fork_rng(devices=gpus):
-        # torch.manual_seed would seed all GPUs, which nobody puts back
+        # torch.manual_seed would seed all GPUs, whose states are not restored
         torch.default_generator.manual_seed(seed)
         for gpu in gpus:
             with torch.cuda.device(gpu):
@@ -129,16 +128,16 @@ def forked_rng(seed: int, device: torch.device | str = "cpu"):
 
 
 def in_usual_state(function):
-    """Decorate a function that the modes of torch and numpy around it do not change.
+    """Decorate a function to make it independent of modes of torch and numpy.
 
-    Inference mode, autocast, a default device and numpy's handling of floating-point
-    errors belong to a thread and are put aside. The default dtype of torch belongs to
-    all threads; it is not touched.
+    Inference mode, autocast, the default device and numpy's handling of floating-point
+    errors are set to their defaults within the function, for this thread only. The
+    default dtype of torch is not changed, since it is common to all threads.
 
     Raises
     ------
     RuntimeError
-        If the default dtype is another one than float32.
+        If the default dtype is not float32.
     """
 
     @functools.wraps(function)

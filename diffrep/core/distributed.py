@@ -21,12 +21,12 @@ __all__ = ["Peers", "data_parallel", "peers"]
 
 @dataclass(frozen=True)
 class Peers:
-    """The processes that train together, and the number of this one.
+    """The processes that train together, and the rank of this one.
 
     Parameters
     ----------
     rank : int
-        Number of this process, from 0.
+        Index of this process, from 0.
     n : int
         Number of processes.
     """
@@ -35,7 +35,7 @@ class Peers:
     n: int = 1
 
     def share(self, index):
-        """Return what this process takes of the rows of a batch."""
+        """Return the row indices of a batch that this process uses."""
         if len(index) < self.n:
             raise ValueError(
                 f"A batch has {len(index)} rows for {self.n} processes. Use a larger "
@@ -44,7 +44,7 @@ class Peers:
         return index[self.rank :: self.n]
 
     def average_(self, tensors: Iterable[Tensor]) -> None:
-        """Put the means over all processes into tensors, by one message."""
+        """Replace tensors by their means over all processes, with one message."""
         if self.n == 1:
             return
         tensors = list(tensors)
@@ -57,7 +57,7 @@ class Peers:
             tensor.copy_(mean.view_as(tensor))
 
     def broadcast_(self, tensors: Iterable[Tensor]) -> None:
-        """Put those of the first process into tensors."""
+        """Replace tensors by those of the first process."""
         if self.n > 1:
             for tensor in tensors:
                 dist.broadcast(tensor, src=0)
@@ -75,7 +75,7 @@ _PEERS: ContextVar[Peers] = ContextVar("peers", default=_ALONE)
 
 
 def peers() -> Peers:
-    """Return the processes that train together here; outside, this one alone."""
+    """Return the processes that train together in the current block."""
     return _PEERS.get()
 
 
@@ -94,7 +94,7 @@ def data_parallel() -> Iterator[Peers]:
     Yields
     ------
     peers : Peers
-        `rank` is the number of this process and `n` the number of processes.
+        `rank` is the index of this process and `n` the number of processes.
 
     Examples
     --------

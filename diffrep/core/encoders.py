@@ -1,13 +1,13 @@
 """Encoders E(x0) and E(x0, t).
 
-An encoder is built by ``encoder(data_shape, n_outputs, time_conditioned)`` and
-called with rows ``(n, *data_shape)`` of standardised data; a time-conditioned
-one is called with t of shape ``(n,)`` as well. The optional method
+An encoder is constructed by ``encoder(data_shape, n_outputs, time_conditioned)`` and
+called with rows ``(n, *data_shape)`` of standardised data, and with t of shape ``(n,)``
+if it is time-conditioned. The optional method
 ``initialize(rows)`` fits the initial weights to rows ``rows.X`` of the training data
 and their views ``rows.views``; see :class:`diffrep.core.closed_form.ViewedRows`.
 
-The :class:`Encoder` here is built on a *backbone*, which computes features of several
-stages. There are no batch statistics, so the code of a row does not depend on others.
+An :class:`Encoder` contains a *backbone*, which computes features in several stages.
+There are no batch statistics, so the code of a row does not depend on other rows.
 """
 
 from __future__ import annotations
@@ -45,25 +45,25 @@ CONDITION_WIDTH = 64
 
 
 class Encoder(nn.Module):
-    """A sum of linear maps of what a backbone makes of rows, stage by stage.
+    """Sum of linear maps of the stages of a backbone.
 
     Parameters
     ----------
     backbone : callable
-        ``backbone(data_shape, condition_width)`` gives a module with
-        ``stage_widths`` that maps rows ``(n, *data_shape)``, and a condition
-        ``(n, condition_width)`` if that is not 0, to a list of features
-        ``(n, width)``. Its method ``initialize(rows)`` fits it to the data, as
-        far as it can be, and returns the first stage of the rows.
+        ``backbone(data_shape, condition_width)`` returns a module with an attribute
+        ``stage_widths``. It maps rows ``(n, *data_shape)``, and a condition ``(n,
+        condition_width)`` if that is not 0, to a list of features ``(n, width)``, one
+        for each stage. Its method ``initialize(rows)`` fits initial weights to data and
+        returns the features of the first stage.
     span : tuple (t_first, t_last)
-        Of the training times: other times are read as the nearer of these.
+        Range of the training times, to which other times are clipped.
     data_shape : tuple of int
         Shape of one row.
     n_outputs : int
         Length of the code.
     time_conditioned : bool
-        Whether ``forward`` takes a t, which every block of the backbone sees, as
-        in Mittal et al. (2023). T codes of a row then cost T passes.
+        Whether ``forward`` has an argument t, which is an input of every block of the
+        backbone, as in Mittal et al. (2023). T codes of a row then take T passes.
     """
 
     backbone: Any
@@ -86,9 +86,9 @@ class Encoder(nn.Module):
 
     @torch.no_grad()
     def initialize(self, rows: ViewedRows) -> None:
-        """Start as the components of the first stage that views change least.
+        """Set the outputs to stable components of the first stage.
 
-        What the other stages add starts at zero.
+        The maps of the other stages are set to 0.
         """
         for parameter in self.outputs.parameters():
             parameter.zero_()
@@ -98,12 +98,10 @@ class Encoder(nn.Module):
 
 
 class MLPBackbone(nn.Module):
-    """Residual MLP on a :class:`RowBank` that is trained on.
+    """Residual MLP on a :class:`RowBank`, which is trained too.
 
-    Its stages are the features of the bank and each hidden state.
-
-    A condition scales and shifts the features of the bank, and the hidden states in
-    every block.
+    The stages are the features of the bank and the hidden states after each block. A
+    condition scales and shifts the features, and the hidden states in every block.
     """
 
     make_bank: Any = RowBank
@@ -135,23 +133,20 @@ class MLPBackbone(nn.Module):
 
 
 class WindowBackbone(MLPBackbone):
-    """Residual MLP on a :class:`SignalBank`, which stays as it was fitted."""
+    """Residual MLP on a :class:`SignalBank`, which is not trained."""
 
     make_bank = SignalBank
 
 
 class ConvBackbone(nn.Module):
-    """An :class:`ImageBank` that is trained on; its only stage are the features.
-
-    One layer of convolutions is most of what a few minutes on a CPU can learn
-    from small images, if its filters begin as fitted to patches of the data.
+    """An :class:`ImageBank` that is trained. It is the only stage.
 
     Parameters
     ----------
     image_shape : tuple (channels, height, width)
     condition_width : int
-        Width of the condition, 0 for none, which scales and shifts the first
-        stage of the bank.
+        Width of the condition, which scales and shifts the components of the bank; 0
+        has none.
     """
 
     def __init__(self, image_shape, condition_width=0):
@@ -171,11 +166,11 @@ class ConvBackbone(nn.Module):
 
 
 class WideResNetBackbone(nn.Module):
-    """Wide residual network WRN-28-k; its stages are pooled maps.
+    """Wide residual network WRN-28-k; its stages are averages of maps over the image.
 
-    The encoder of Mittal et al. (2023), with two departures: GroupNorm in
-    place of batch normalisation, so that a code depends on its row alone, and
-    a linear read-out of the pooled maps of every stage.
+    The encoder of Mittal et al. (2023), with two differences: group normalisation in
+    place of batch normalisation, so that a code does not depend on other rows, and
+    linear maps of all three stages.
 
     Parameters
     ----------
@@ -186,7 +181,7 @@ class WideResNetBackbone(nn.Module):
     widen_factor : int
         The k of WRN-28-k.
     n_blocks : int
-        Residual blocks per stage, 4 for 28 layers.
+        Number of residual blocks per stage; 4 results in 28 layers.
 
     References
     ----------
@@ -219,7 +214,7 @@ class WideResNetBackbone(nn.Module):
             yield F.silu(norm(h)).mean((2, 3))
 
     def initialize(self, rows: ViewedRows) -> ViewedRows:
-        """Return the first stage without a condition: nothing is fitted."""
+        """Return the first stage without a condition; nothing is fitted."""
         return rows.through(lambda x: next(self._stages(x)))
 
 

@@ -12,14 +12,14 @@ __all__ = ["CodeGraph", "export_onnx"]
 
 
 class CodeGraph(nn.Module):
-    """Standardisation, encoder and read-out in one: from rows to columns of codes.
+    """Standardisation, encoder and read-out as one module.
 
     Parameters
     ----------
     model : EncoderModel
     standardizer : Standardizer
     given_shape : tuple of int
-        Shape of one row, which is averaged to that of the model.
+        Shape of one row of `X`, which is averaged to that of the model.
     times : Tensor of shape (T,)
     """
 
@@ -63,7 +63,7 @@ class CodeGraph(nn.Module):
 
 
 def export_onnx(graph: CodeGraph, path) -> None:
-    """Write a graph in ONNX, from "X" ``(n, n_features)`` to "codes", for any n."""
+    """Write a graph in ONNX, with input "X" ``(n, n_features)`` and output "codes"."""
     torch.onnx.export(
         graph.eval(),
         (torch.zeros(2, len(graph.mean)),),

@@ -1,7 +1,7 @@
-"""Heads: from curves of codes over time to the logits of classes.
+"""Heads, which convert curves of codes over time to logits of classes.
 
-A head is built by ``head(n_times, n_components, n_classes)`` and called with
-curves ``(n, n_times, n_components)``; it returns logits ``(n, n_classes)``.
+A head is constructed by ``head(n_times, n_components, n_classes)``. It maps curves
+``(n, n_times, n_components)`` to logits ``(n, n_classes)``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ HIDDEN_WIDTH = 128
 
 
 class LinearHead(nn.Module):
-    """Linear in the codes of all times side by side."""
+    """Linear map of the concatenated codes of all times."""
 
     def __init__(self, n_times, n_components, n_classes):
         super().__init__()
@@ -37,7 +37,7 @@ class LinearHead(nn.Module):
 
 
 class ConcatHead(nn.Module):
-    """A hidden layer on the codes of all times side by side."""
+    """One hidden layer on the concatenated codes of all times."""
 
     def __init__(self, n_times, n_components, n_classes, width=HIDDEN_WIDTH):
         super().__init__()
@@ -49,7 +49,7 @@ class ConcatHead(nn.Module):
 
 
 class GRUHead(nn.Module):
-    """A gated recurrent unit runs along the curve; read at its end."""
+    """Gated recurrent unit along the curve; its last state is classified."""
 
     def __init__(self, n_times, n_components, n_classes, width=HIDDEN_WIDTH):
         super().__init__()
@@ -61,15 +61,15 @@ class GRUHead(nn.Module):
 
 
 class AttentionHead(nn.Module):
-    """A learned token attends to the codes of all times; read at that token.
+    """A learned token attends to the codes of all times; its state is classified.
 
-    Codes get sinusoids of their place on the curve; one transformer block of
-    four heads, normalised after each part, is applied twice.
+    Sinusoids of the position are added to the codes. One transformer block with four
+    heads, normalised after each part, is applied twice.
 
     References
     ----------
     Mittal, Abstreiter, Bauer, Schölkopf and Mehrjou, on trajectories of codes,
-    arXiv 2210.13774; theirs is twice as wide and drops some of the states.
+    arXiv 2210.13774. Theirs is twice as wide and uses dropout.
     """
 
     def __init__(self, n_times, n_components, n_classes, width=HIDDEN_WIDTH, n_heads=4):
@@ -90,8 +90,8 @@ class AttentionHead(nn.Module):
     def attention(self, curve: Tensor, mask: Tensor | None = None) -> Tensor:
         """Weights ``(n, n_times + 1)`` of the times and of the token itself.
 
-        Those of the token's last look, averaged over heads. `mask`, of shape
-        ``(n_times + 1,)``, is True where it may look.
+        They are those of the token in the second application of the block, averaged
+        over heads. `mask` of shape ``(n_times + 1,)`` is False for times to leave out.
         """
         return self._read(curve, mask)[1]
 
@@ -117,7 +117,7 @@ class AttentionHead(nn.Module):
 
 
 def _sinusoids(n_times, width):
-    """Sines and cosines of the place, of wavelengths from 2 pi to 10,000 of these."""
+    """Sines and cosines of the position, with wavelengths from 2 pi to 20,000 pi."""
     place = torch.arange(n_times)[:, None]
     phase = place / 10_000 ** (torch.arange(0, width, 2) / width)
     return torch.cat([phase.sin(), phase.cos()], dim=1)

@@ -32,7 +32,7 @@ N_NARROW = 16
 
 
 def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.T + bias``, whose rounding does not depend on a row's place.
+    """``x @ weight.T + bias``; rounding does not depend on the position of a row.
 
     Parameters
     ----------
@@ -42,14 +42,14 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     if len(weight) >= N_NARROW or x.ndim != 2:
         return F.linear(x, weight, bias)
-    # A transposed weight, such as that of a read-out, has kernels of its own, which
-    # round by the number of rows on Intel processors.
+    # Transposed weights, such as those of a read-out, have kernels of their own. On
+    # Intel processors their rounding depends on the number of rows.
     y = (weight.contiguous() @ x.T).T
     return y if bias is None else y + bias
 
 
 class Linear(nn.Linear):
-    """``nn.Linear`` whose weights wait for :func:`init_weights`."""
+    """``nn.Linear`` whose weights are drawn by :func:`init_weights`."""
 
     def reset_parameters(self):
         """Leave the weights undrawn."""
@@ -59,7 +59,7 @@ class Linear(nn.Linear):
 
 
 class Conv2d(nn.Conv2d):
-    """``nn.Conv2d`` whose weights wait for :func:`init_weights`."""
+    """``nn.Conv2d`` whose weights are drawn by :func:`init_weights`."""
 
     def reset_parameters(self):
         """Leave the weights undrawn."""
@@ -67,10 +67,10 @@ class Conv2d(nn.Conv2d):
 
 @torch.no_grad()
 def init_weights(network: nn.Module, generator: torch.Generator) -> None:
-    """Draw every own layer of `network` as torch does by default.
+    """Draw the weights of all layers of this module in `network`.
 
-    Weights and biases are uniform within ``1 / sqrt(fan_in)``. Layers that are
-    not of this module keep what they were built with.
+    As in torch, weights and biases are uniform within ``1 / sqrt(fan_in)``. Layers of
+    other classes keep their weights.
     """
     for layer in network.modules():
         if isinstance(layer, Linear | Conv2d):
@@ -82,7 +82,7 @@ def init_weights(network: nn.Module, generator: torch.Generator) -> None:
 
 @torch.no_grad()
 def set_components(layer: Any, mean: Tensor, maps: Tensor) -> None:
-    """Let a linear layer give ``(x - mean) @ maps``, and zeros if there are more.
+    """Set a linear layer to ``(x - mean) @ maps``; further outputs are 0.
 
     Parameters
     ----------
@@ -97,9 +97,10 @@ def set_components(layer: Any, mean: Tensor, maps: Tensor) -> None:
 
 
 def default_width(n_features: int) -> int:
-    """Hidden width for rows of `n_features` values: cost grows as its square.
+    """Hidden width for rows of `n_features` values.
 
-    From 2^15 values on it falls again, to 128, so that a layer has 2^24 weights.
+    With more than 2^15 values it decreases, down to 128, so that a layer has no more
+    than 2^24 weights.
     """
     if n_features < 128:
         return 128
@@ -109,16 +110,16 @@ def default_width(n_features: int) -> int:
 
 
 class TimeEmbedding(nn.Module):
-    """Smooth features of t: sines and cosines, then two linear layers.
+    """Smooth features of t: sines and cosines, followed by two linear layers.
 
     For VE, t is linear in ln sigma, so these are Fourier features of ln sigma.
 
     Parameters
     ----------
     width : int
-        Number of outputs: t of shape ``(n,)`` gives ``(n, width)``.
+        Number of outputs: ``(n,)`` to ``(n, width)``.
     n_frequencies : int
-        From half a wave to 16 waves over [0, 1].
+        Number of frequencies, from half a wave to 16 waves over [0, 1].
     """
 
     frequencies: Tensor
@@ -142,10 +143,10 @@ class Modulation(nn.Module):
     Parameters
     ----------
     condition_width : int
-        Of conditions ``(n, condition_width)``; 0 for none, which leaves features
-        as they are.
+        Width of conditions ``(n, condition_width)``. 0 has no condition, and features
+        are returned unchanged.
     width : int
-        Of features ``(n, width)``.
+        Width of features ``(n, width)``.
     """
 
     def __init__(self, condition_width: int, width: int):
@@ -160,16 +161,15 @@ class Modulation(nn.Module):
 
     @torch.no_grad()
     def mute(self) -> None:
-        """Let no condition have an effect, until trained."""
+        """Set scales and shifts to 0, so that no condition has an effect."""
         for parameter in self.parameters():
             parameter.zero_()
 
 
 class ResidualBlock(nn.Module):
-    """``h + W2 silu(W1 norm(h))`` on rows ``(n, width)``.
+    """``h + W2 silu(W1 norm(h))`` of rows ``(n, width)``.
 
-    With `condition_width` a condition ``(n, condition_width)`` modulates the
-    normalised rows.
+    A condition ``(n, condition_width)`` scales and shifts the normalised rows.
     """
 
     def __init__(self, width: int, condition_width: int = 0):

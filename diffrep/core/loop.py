@@ -45,7 +45,7 @@ class _StopTraining(Exception):
 
 
 class _Diverged(Exception):
-    """An epoch has gone wrong; the message says how."""
+    """The training diverged in this epoch; the message contains the reason."""
 
 
 @dataclass
@@ -86,7 +86,7 @@ class Run:
 
 
 class TrainingLoop(NeuralNet):
-    """Net that trains on a pair of training and validation rows.
+    """Net that is trained on a pair of training and validation rows.
 
     Subclasses define a step. During a training epoch the module holds the raw weights.
     At all other times, including validation and callbacks at the end of an epoch, it
@@ -103,7 +103,7 @@ class TrainingLoop(NeuralNet):
         return [("epoch_timer", EpochTimer())]
 
     def partial_fit(self, X, y=None, classes=None, checkpoints=None, **fit_params):
-        """Train on a pair of rows; interrupts by the user are raised.
+        """Train on a pair of training and validation rows; interrupts are raised.
 
         Parameters
         ----------
@@ -112,8 +112,8 @@ class TrainingLoop(NeuralNet):
         y, classes, **fit_params
             Not used.
         checkpoints : Checkpoints, optional
-            Where checkpoints are written. If there are some, training resumes from the
-            newest, and ends at once if that is of a finished training.
+            Checkpoints to write. Training resumes from the newest one, if there is one,
+            and ends at once if that is of a finished training.
         """
         peers().broadcast_(self.module_.state_dict().values())
         saved = None if checkpoints is None else checkpoints.newest()
@@ -183,7 +183,7 @@ class TrainingLoop(NeuralNet):
         return self
 
     def run_single_epoch(self, iterator, training, prefix, step_fn, **fit_params):
-        """Run one pass; losses are summed on the device and read once."""
+        """Run one epoch; losses are summed on the device and read once."""
         if iterator is None:
             return
         run, sums = self.run_, self.run_.sums if training else {}
@@ -210,14 +210,14 @@ class TrainingLoop(NeuralNet):
             raise _Diverged(f"{prefix}_loss became {loss:.4g}")
 
     def _batch_done(self, loss):
-        """Count a batch; write a checkpoint if it is time to."""
+        """Count a batch; write a checkpoint if it is due."""
         run = self.run_
         if self.start_loss_ is None:
             self.start_loss_ = loss.detach().clone()
         run.position += 1
         run.whole = True
-        # Of several processes each has the sums of its own losses, until the epoch
-        # ends: what the first one writes within an epoch, others cannot go on from.
+        # Each of several processes has the sums of its own losses until the end of the
+        # epoch, so the others could not resume from a checkpoint of the first one.
         if self.checkpoints_ is not None and self.checkpoints_.due() and peers().n == 1:
             run.whole = False
             with self._swapped():
@@ -233,13 +233,13 @@ class TrainingLoop(NeuralNet):
             self.history.record(f"{prefix}_{name}", float(total) / n_batches)
         name = f"{prefix}_loss"
         losses = [row[name] for row in self.history if name in row]
-        # What skorch's Checkpoint and others look for.
+        # Read by skorch's Checkpoint and EarlyStopping.
         self.history.record(f"{name}_best", losses[-1] <= min(losses))
 
     def _reached(self):
-        """Whether an epoch has got so far that its weights were looked at.
+        """Return whether a snapshot is due; raise _Diverged if weights are not finite.
 
-        Losses are those before the last step of an epoch.
+        The losses of an epoch do not show what its last step did to the weights.
         """
         n_steps = self.step_ - self.run_.good["step"]
         if n_steps < N_SNAPSHOT_STEPS and self.n_done < self.max_epochs:
@@ -250,7 +250,7 @@ class TrainingLoop(NeuralNet):
         return True
 
     def _go_back(self, trouble):
-        """Go back to the last good weights and halve the learning rate, or give up."""
+        """Restore the last snapshot and halve the learning rate, or give up."""
         run, n, n_epochs = self.run_, self.run_.n_halvings, len(self.history)
         lr = self.lr / 2**n
         since = _without_batches(self.history)[run.restart :]
@@ -258,16 +258,18 @@ class TrainingLoop(NeuralNet):
         if n == MAX_HALVINGS:
             raise DivergenceError(
                 f"{trouble} in epoch {n_epochs} with lr={lr:g}, which was halved {n} "
-                "times: training diverged. Use a smaller lr, and look for features "
-                "with a few enormous values. The epochs are in `history`.",
+                "times: training diverged. Use a smaller lr, and check whether columns "
+                "have a few very large values. The epochs are in `history`.",
                 run.given_up,
             ) from trouble
         self._restore(run.good)
         run.n_halvings, run.restart, run.is_open = n + 1, len(self.history), False
-        place = f"the weights after epoch {run.restart}" if run.restart else "the start"
+        place = (
+            f"weights after epoch {run.restart}" if run.restart else "initial weights"
+        )
         warnings.warn(
-            f"{trouble} in epoch {n_epochs} with lr={lr:g}: training diverged. It goes "
-            f"on from {place} with lr={lr / 2:g}.",
+            f"{trouble} in epoch {n_epochs} with lr={lr:g}: training diverged. It "
+            f"continues from the {place} with lr={lr / 2:g}.",
             DivergenceWarning,
             stacklevel=2,
         )
@@ -285,7 +287,7 @@ class TrainingLoop(NeuralNet):
         }
 
     def _restore(self, snapshot):
-        """Go back to a snapshot, which stays as it is."""
+        """Restore the state of a snapshot, which is not changed."""
         snapshot = copy.deepcopy(snapshot)
         self.step_, self.start_loss_ = snapshot["step"], snapshot["start_loss"]
         self.module_.load_state_dict(snapshot["module"])
@@ -293,12 +295,12 @@ class TrainingLoop(NeuralNet):
         for name, callback in self.callbacks_:
             state = snapshot["callbacks"].get(name, {})
             for key, value in state.items():
-                if not hasattr(type(callback), key):  # what it learned, no method
+                if not hasattr(type(callback), key):  # not a method
                     setattr(callback, key, value)
         del self.history[snapshot["n_epochs"] :]
 
     def _save(self, finished=False):
-        """Write a checkpoint, if they are asked for."""
+        """Write a checkpoint, if there are any to write."""
         if self.checkpoints_ is None:
             return
         run = plain(vars(self.run_))
@@ -312,7 +314,7 @@ class TrainingLoop(NeuralNet):
         )
 
     def _check_saved(self, saved):
-        """Raise CheckpointError unless this is like what `_save` writes of this net."""
+        """Raise CheckpointError unless this is like a checkpoint of this net."""
         own, weights = self.snapshot(), list(self.module_.parameters())
 
         def are_moments(value):
@@ -343,51 +345,51 @@ class TrainingLoop(NeuralNet):
         form = {"finished": False, "now": now, "history": _are_epochs, "run": run}
         if not (_fits(saved, form) and _is_consistent(saved)):
             raise CheckpointError(
-                "The checkpoint has another form than that of a training; it was not "
-                "used. Delete it to train anew."
+                "The checkpoint does not have the form of a checkpoint of this fit; it "
+                "was not used. Delete it to start again."
             )
 
     def _resume(self, saved):
-        """Put all in place that a checkpoint holds.
+        """Restore the state in a checkpoint.
 
         Raises
         ------
         CheckpointError
-            If it does not fit the networks and the optimizer.
+            If it does not fit the networks or the optimizer.
         """
         try:
             self._restore(saved["now"])
             self.history[:] = [{"batches": [], **row} for row in saved["history"]]
             self.run_ = Run(**saved["run"])
-            # Onto the device, where the sums of the batches to come are.
+            # To the device, where the losses of the next batches are.
             for name, total in self.run_.sums.items():
                 self.run_.sums[name] = total.to(self.device)
         except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
             raise CheckpointError(
-                f"The checkpoint holds the state of another training: {e!r:.200}. "
-                "Delete it to train anew."
+                f"The checkpoint contains the state of another training: {e!r:.200}. "
+                "Delete it to start again."
             ) from e
         if isinstance(self.start_loss_, Tensor):
             self.start_loss_ = self.start_loss_.to(self.device)
 
     @contextmanager
     def _swapped(self):
-        """Let the raw weights and their averages change places for a block."""
+        """Swap the raw weights and their averages within a block."""
         self.optimizer_.swap_averages()
         try:
             yield
         finally:
-            # An interrupt within the swap must not leave what looks like whole weights.
+            # An interrupt during the swap must not leave `whole` set.
             whole, self.run_.whole = self.run_.whole, False
             self.optimizer_.swap_averages()
             self.run_.whole = whole
 
 
 def _fits(found, form):
-    """Whether a value is like a form: an example, or a function that says so.
+    """Whether a value has a form, which is an example, or a function to call.
 
-    Tensors have one shape and dtype, dicts the same keys, lists and tuples one
-    length; numbers that count are not negative.
+    Tensors must have the same shape and dtype, dicts the same keys, lists and tuples
+    the same length, and integers must not be negative.
     """
     match form:
         case Tensor():
@@ -407,7 +409,7 @@ def _fits(found, form):
 
 
 def _is_consistent(saved):
-    """Whether the parts of a checkpoint go together."""
+    """Whether the parts of a checkpoint are consistent."""
     now, run, n_epochs = saved["now"], saved["run"], len(saved["history"])
     return saved["finished"] or (
         run["good"] != {}
@@ -419,7 +421,7 @@ def _is_consistent(saved):
 
 
 def _is_loss(value):
-    """Whether this is a mean loss: a float, a tensor on a device, or none so far."""
+    """Whether this is a loss: a float, a tensor, or None before the first batch."""
     return value is None or type(value) is float or _fits(value, torch.zeros(()))
 
 
@@ -430,7 +432,7 @@ def _are_sums(value):
 
 
 def _are_epochs(value):
-    """Whether these are rows of a history, whose losses are numbers."""
+    """Whether these are rows of a history, with numbers as losses."""
     return isinstance(value, list) and all(
         isinstance(row, dict)
         and all(_fits(row.get(name, 0.0), 0.0) for name in ("train_loss", "valid_loss"))
@@ -439,7 +441,7 @@ def _are_epochs(value):
 
 
 def _are_states(value):
-    """Whether these are attributes of callbacks, whatever they are."""
+    """Whether these are attributes of callbacks, of any type."""
     return isinstance(value, dict) and all(isinstance(v, dict) for v in value.values())
 
 

@@ -157,8 +157,8 @@ class DiffusionModel(EncoderModel):
 
         || F(x_t, t, z) - target ||^2 / D + penalty of the code
 
-    over encoder E and score network F (Mittal et al., 2023, equation of DRL).
-    A share `code_dropout` of the rows is denoised with a learned null code.
+    over encoder E and score network F (Mittal et al., 2023, equation of DRL). For a
+    share `code_dropout` of the rows, z is replaced by a learned null code.
 
     With mixup the encoder sees ``a x0 + (1 - a) x0'``, where x0' is another row of the
     batch and ``a ~ U[0, 1]``, and the error of the row is multiplied by 2 a. With a
@@ -172,7 +172,7 @@ class DiffusionModel(EncoderModel):
     preconditioning : type
         `EDM` or `Plain`, of `diffrep.core.preconditioning`.
     code_dropout : float
-        Share of rows denoised without their code.
+        Share of rows that are denoised with the null code.
     mixup : bool
         Whether the encoder sees mixtures of two rows.
     reconstruction_weight : float
@@ -260,13 +260,13 @@ class DiffusionModel(EncoderModel):
         Parameters
         ----------
         y : Tensor of shape (n, *shape)
-            In the noise space, like the estimate.
+            Points of the noise space, like the estimate.
         t : Tensor of shape (1,)
-            Time, one for all.
+            Time of all points.
         z : Tensor of shape (n, n_components)
         guidance : float
-            Weight of the code: ``D0 + guidance (Dz - D0)``, D0 the estimate
-            with the null code (Ho and Salimans, "Classifier-Free Diffusion
+            Weight of the code: the estimate is ``D0 + guidance (Dz - D0)``, where D0
+            is the one with the null code (Ho and Salimans, "Classifier-Free Diffusion
             Guidance", 2022).
         """
         t = t.expand(len(y))
@@ -278,7 +278,7 @@ class DiffusionModel(EncoderModel):
         return without + guidance * (estimate - without)
 
     def time_of(self, nu: float, device=None) -> Tensor:
-        """Time of a noise-to-signal ratio, clipped to [t_min, 1]; shape ``(1,)``."""
+        """Time ``(1,)`` at a noise-to-signal ratio, clipped to [t_min, 1]."""
         t = self.sde.time_at(torch.tensor([nu], device=device))
         return t.clamp(self.sde.t_min, 1)
 
@@ -302,9 +302,9 @@ class DiffusionModel(EncoderModel):
 
 
 def require_shape(name: str, network: nn.Module, output: Tensor, *shape: int) -> None:
-    """Raise ValueError if the output of a network is not of this shape."""
+    """Raise ValueError if the output of a network has another shape."""
     if tuple(output.shape) != shape:
         raise ValueError(
-            f"{name} {type(network).__name__} gave an output of shape "
+            f"{name} {type(network).__name__} returned an output of shape "
             f"{tuple(output.shape)} for a batch of {shape[0]} rows; expected {shape}."
         )

@@ -14,10 +14,10 @@ __all__ = ["mutual_information"]
 WIDTH = 64
 LR = 1e-3
 
-#: Weight of the new mean in the moving average that the gradient is divided by.
+#: Weight of the new mean in the moving average by which the gradient is divided.
 RATE = 0.01
 
-#: The estimate is the mean over this share of the steps, the last ones.
+#: The estimate is the mean over this last share of the steps.
 LAST = 0.25
 
 
@@ -28,18 +28,18 @@ def mutual_information(
     batch_size: int,
     generator: torch.Generator,
 ) -> Tensor:
-    """Information that codes at one time hold about those at another: MINE.
+    """Mutual information between codes at two times, estimated by MINE.
 
-    The largest value over networks T of ``E T(z, z') - ln E exp T(z, z'')``,
-    z' the code of the same row and z'' that of another: a lower bound, and of
-    codes that fix each other a finite estimate of what is infinite. All pairs
-    are trained at once, as one batch of networks with two hidden layers.
+    The estimate is the maximum over networks T of ``E T(z, z') - ln E exp T(z, z'')``,
+    where z' is the code of the same row and z'' that of another. It is a lower bound,
+    and finite even if codes determine each other. The networks of all pairs, each with
+    two hidden layers, are trained together.
 
     Parameters
     ----------
     codes : Tensor of shape (n, T, n_components)
     pairs : Tensor of int of shape (P, 2)
-        Numbers of the two times.
+        Indices of the two times.
     n_steps, batch_size : int
     generator : torch.Generator
 
@@ -50,8 +50,8 @@ def mutual_information(
 
     References
     ----------
-    Belghazi et al., "Mutual Information Neural Estimation", ICML 2018; the
-    gradient is corrected by a moving average as there.
+    Belghazi et al., "Mutual Information Neural Estimation", ICML 2018, including the
+    correction of the gradient by a moving average.
     """
     codes = codes - codes.mean(0)
     codes = codes / codes.square().mean((0, 2), keepdim=True).sqrt().clamp(min=1e-12)
@@ -78,7 +78,7 @@ def mutual_information(
 
 
 def _drawn(widths, n_networks, generator):
-    """Weights and biases of networks, as torch draws them by default."""
+    """Draw weights and biases of networks, distributed as in torch."""
     layers = []
     for n_in, n_out in pairwise(widths):
         shapes = [(n_networks, n_in, n_out), (n_networks, 1, n_out)]

@@ -1,8 +1,8 @@
 """Losses per row, and the KL weight at which a variational code collapses.
 
-All reduce over coordinates by the mean, so that a loss does not grow with the
-size of an image. The losses of a model are a dict of named parts, each a mean
-over the batch with its weight; training minimises their sum.
+Losses are means over coordinates, so that they do not depend on the size of an image.
+The losses of a model are a dict of named parts. Each is a weighted mean over the batch,
+and their sum is minimised.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ __all__ = [
 
 
 def squared_error(prediction: Tensor, target: Tensor) -> Tensor:
-    """Mean over coordinates of the squared difference; ``(n, ...)`` to ``(n,)``."""
+    """Squared difference, averaged over coordinates; ``(n, ...)`` to ``(n,)``."""
     return (prediction - target).square().flatten(1).mean(1)
 
 
 def l1_norm(z: Tensor) -> Tensor:
-    """Mean over components of ``|z_j|``; ``(n, c)`` to ``(n,)``."""
+    """Mean of ``|z_j|`` over components; ``(n, c)`` to ``(n,)``."""
     return z.abs().mean(1)
 
 
@@ -38,19 +38,19 @@ def kl_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
 
 
 def contrastive_loss(first: Tensor, second: Tensor, temperature: float) -> Tensor:
-    """NT-Xent: cross-entropy of finding the other view of a row among a batch.
+    """NT-Xent: cross-entropy of identifying the other view of a row in a batch.
 
     Parameters
     ----------
     first, second : Tensor of shape (n, k)
         Two views of each row.
     temperature : float
-        Cosines are divided by it.
+        Divisor of the cosines.
 
     Returns
     -------
     loss : Tensor of shape (2 n,)
-        In nats, of each view; ``ln(2 n - 1)`` for views that are all alike.
+        Loss of each view, in nats; ``ln(2 n - 1)`` if all views are equal.
 
     References
     ----------

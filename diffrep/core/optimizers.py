@@ -12,14 +12,14 @@ N_WARMUP_STEPS = 100
 
 
 def warmup_cosine(step: int, n_steps: int | None) -> float:
-    """Factor on the learning rate: linear warm-up, then a cosine down to 0.
+    """Factor of the learning rate: linear warm-up, then a cosine decay to 0.
 
     Parameters
     ----------
     step : int
-        Number of the step, from 0.
+        Index of the step, from 0.
     n_steps : int or None
-        Length of the whole training; None stays at 1 after the warm-up.
+        Number of steps of the training. With None the factor stays at 1 after warm-up.
     """
     if n_steps is None:
         return min(1.0, (step + 1) / N_WARMUP_STEPS)
@@ -33,9 +33,8 @@ def warmup_cosine(step: int, n_steps: int | None) -> float:
 class _Averaged(torch.optim.Optimizer):
     """Optimizer that also keeps an exponential moving average of the weights.
 
-    The decay at update n is ``min(decay, (1 + n) / (10 + n))``, so that the
-    average forgets the start quickly. The averages are part of the state of
-    the optimizer and travel with it.
+    The decay at update n is ``min(decay, (1 + n) / (10 + n))``, so that the initial
+    weights are soon forgotten. The averages are part of the state of the optimizer.
 
     Parameters
     ----------
@@ -43,7 +42,7 @@ class _Averaged(torch.optim.Optimizer):
     decay : float
         Decay of the average per step.
     **kwargs
-        Passed on to the optimizer of torch.
+        Parameters of the optimizer of torch.
     """
 
     def __init__(self, params, decay=0.999, **kwargs):
@@ -81,14 +80,14 @@ class _Averaged(torch.optim.Optimizer):
 
 
 class AveragedAdamW(_Averaged, torch.optim.AdamW):
-    """AdamW with averages; `decay` is theirs."""
+    """AdamW with averages of the weights, whose decay is `decay`."""
 
     @staticmethod
     def moments(weight):
-        """Return what the state holds of a weight, by an example."""
+        """Return an example of the state of a weight."""
         names = ("exp_avg", "exp_avg_sq", "average")
         return {"step": torch.zeros(()), **dict.fromkeys(names, weight.detach())}
 
 
 class AveragedSGD(_Averaged, torch.optim.SGD):
-    """SGD with averages; `decay` is theirs, and there must be momentum."""
+    """SGD with momentum and averages of the weights, whose decay is `decay`."""

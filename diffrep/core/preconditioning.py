@@ -4,8 +4,8 @@ With ``x_t = alpha x0 + sigma eps``, each scheme defines the input of F, its tar
 the estimate of x0 from its output. The training loss is the squared error of F per
 coordinate, with the `loss_weighting` of the scheme or another one.
 
-Arguments ``alpha`` and ``sigma`` broadcast against ``x0``, ``eps``, ``x_t``
-and ``F``, which have shape ``(n, ...)``; all in units of standardised data.
+Arguments `alpha` and `sigma` broadcast against `x0`, `eps`, `x_t` and `F` of shape
+``(n, ...)``. All are in units of standardised data.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ __all__ = ["EDM", "LOSS_WEIGHTINGS", "PRECONDITIONINGS", "Plain"]
 
 
 class EDM:
-    """Input, target and output of unit variance at every noise level.
+    """Input and target of unit variance at every noise level.
 
-    The preconditioning of Karras et al. (2022, table 1) for data of unit
-    variance, written for any alpha and sigma. F is asked for
-    ``-v = (sigma x0 - alpha eps) / sqrt(alpha^2 + sigma^2)``, which weighs the
-    squared error of x0 by ``(sigma^2 + alpha^2) / sigma^2``.
+    The preconditioning of Karras et al. (2022, table 1) for data of unit variance, for
+    any alpha and sigma. F predicts ``(sigma x0 - alpha eps) / sqrt(alpha^2 +
+    sigma^2)``, which is -v. The loss weighs the squared error of x0 by ``(sigma^2 +
+    alpha^2) / sigma^2``.
     """
 
     loss_weighting = "edm"
@@ -44,15 +44,15 @@ class EDM:
 
     @staticmethod
     def reward(gamma: Tensor) -> Tensor:
-        """Fall of the loss per nat of a small Gaussian code, at each gamma."""
+        """Decrease of the loss per nat of a small Gaussian code, at each gamma."""
         return 2 / (1 + gamma)
 
 
 class Plain:
-    """The paper's score loss with ``lambda = sigma^2``: F predicts eps.
+    """The loss of Mittal et al. (2023) with ``lambda = sigma^2``: F predicts eps.
 
-    Mittal et al. (2023); the input is x_t itself, so its scale grows with the
-    noise, and the reward of a code vanishes at high noise.
+    The input is x_t itself, so its scale grows with the noise, and the reward of a code
+    vanishes at high noise.
     """
 
     loss_weighting = "eps"
@@ -71,7 +71,7 @@ class Plain:
 
     @staticmethod
     def reward(gamma: Tensor) -> Tensor:
-        """Fall of the loss per nat of a small Gaussian code, at each gamma."""
+        """Decrease of the loss per nat of a small Gaussian code, at each gamma."""
         return 2 * gamma / (1 + gamma) ** 2
 
 

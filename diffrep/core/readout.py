@@ -37,7 +37,6 @@ TOLD_RIDGE = 1e-2
 #: Singular values below this share of the largest are not inverted.
 LEAST_SINGULAR = 1e-5
 
-
 #: Largest factor by which codes of a time with a small variance are scaled up.
 LARGEST_SCALE = 10.0
 
@@ -94,7 +93,7 @@ class Readout(nn.Module):
         share = ((t - first) / (last - first).clamp(min=1e-9)).clamp(0, 1)
         means = torch.lerp(self.means[after - 1], self.means[after], share[:, None])
         maps = self.maps[after - 1].lerp(self.maps[after], share[:, None, None])
-        # A mean of two codes has less variance than either, unless they are alike.
+        # A mean of two codes has less variance than each, unless their cosine is 1.
         less = 2 * share * (1 - share) * (1 - self.cosines[after - 1])
         return means, maps / (1 - less).sqrt()[:, None, None]
 
@@ -104,7 +103,7 @@ class Readout(nn.Module):
         Parameters
         ----------
         z : Tensor of shape (n, T, width) or (n, 1, width)
-            Trained codes; static ones are the same at all times.
+            Trained codes. Static codes have a single time.
         t : Tensor of shape (T,)
 
         Returns
@@ -198,10 +197,10 @@ class Readout(nn.Module):
             self.means[i], self.maps[i] = mean, maps * scales[i]
 
     def _stable_map(self, codes: ViewedRows) -> tuple[Tensor, Tensor]:
-        """Mean and map to what views leave alone, in columns of one variance.
+        """Mean and map to stable components, rotated to columns of equal variance.
 
-        The mean variance of the codes stays what training made it, so that a dead
-        code can be told from a live one. Without views codes are rotated only.
+        The mean variance of the codes is kept, so that codes without information are
+        recognised by their small variance. Without views, the map is a rotation.
         """
         width = codes.X.shape[1]
         if codes.views:
@@ -219,10 +218,11 @@ class Readout(nn.Module):
 
 
 def _told_covariance(z: Tensor, noisy: Tensor) -> Tensor:
-    """Covariance of what ridge regression tells of codes from those of noisy rows.
+    """Covariance of the codes as predicted from those of noisy rows.
 
-    By two folds, so that nothing is told by heart. In double precision: codes of
-    noisy rows may be of any size, those of rows that are all alike are rounding.
+    Predictions are those of ridge regression with two-fold cross-fitting, in double
+    precision, since codes of noisy rows may be of any size, and consist of rounding
+    errors if all rows are equal.
     """
     like, z, noisy = z, z.cpu().double(), noisy.cpu().double()
     told = z.new_zeros(z.shape[1], z.shape[1])
@@ -239,14 +239,14 @@ def _told_covariance(z: Tensor, noisy: Tensor) -> Tensor:
 
 
 def _lost_components(total: Tensor, within: Tensor, told: Tensor) -> Tensor:
-    """Directions in which rows differ, neither changed by views nor told by x_t."""
+    """Directions in which rows differ, without what views change or x_t predicts."""
     ridge = RIDGE * torch.eye(len(total)).to(total)
     directions, ratios = fisher_directions(total - told, within + told + ridge)
     return directions * ratios**POWER
 
 
 def _turned(maps: Tensor, total: Tensor, likeness: Tensor) -> Tensor:
-    """Turn maps until columns are most like others, then to one variance.
+    """Rotate maps to make columns most similar to others, and their variances equal.
 
     Parameters
     ----------
@@ -254,7 +254,7 @@ def _turned(maps: Tensor, total: Tensor, likeness: Tensor) -> Tensor:
     total : Tensor of shape (width, width)
         Covariance of the codes.
     likeness : Tensor of shape (k, k)
-        ``A' B`` of the components A of these maps and those B to be like.
+        ``A' B``, for the components A of these maps and the others B.
     """
     left, _, right = torch.linalg.svd(likeness)
     maps = maps @ left @ right

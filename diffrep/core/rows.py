@@ -1,8 +1,8 @@
-"""Rows in their own dtype that become standardised float32 batches.
+"""Data sets, which convert rows of any dtype to standardised float32 batches.
 
-An array, a memory map included, is never copied whole on a CPU: a batch is
-gathered by a slice of a permutation, standardised and cast. On an accelerator
-the standardised rows are moved there once, when they fit.
+On a CPU, arrays and memory maps are never copied as a whole: the rows of a batch are
+gathered, standardised and cast. On an accelerator, all standardised rows are moved to
+the device once, if they fit.
 """
 
 from __future__ import annotations
@@ -48,34 +48,33 @@ N_BLOCK = 128
 
 
 class Rows(Dataset):
-    """Rows of `X`, given out as float32 tensors ``(n, *data_shape)``.
+    """Rows of `X` as float32 tensors ``(n, *data_shape)``.
 
     Parameters
     ----------
     X : ndarray of shape (n, n_features)
         Any real dtype.
     standardizer : Standardizer
-        Rows are given out standardised, within +-`CLIP`.
+        Standardised values are clipped to +-`CLIP`.
     data_shape : tuple of int
-        Shape of the rows that are given out.
+        Shape of the rows that are returned.
     given_shape : tuple of int
-        Shape of one row of `X`; images that have more pixels than `data_shape`
-        are averaged over areas, longer signals over time.
+        Shape of one row of `X`. Images with more pixels than `data_shape` are averaged
+        over areas, and longer signals over time.
     device : torch.device
-        Where batches go.
+        Device of the batches.
     y : ndarray of shape (n,), optional
-        Class numbers, for a net that learns them.
+        Class indices, if a net is trained on them.
     index : ndarray of int, optional
-        Rows of `X` to use, all by default.
+        Rows of `X` to use, by default all.
     resident : bool
-        Whether to keep the standardised rows: on a GPU if half of its free memory
-        holds them, on a CPU if they are averages and no more than `MAX_VALUES`
-        numbers.
+        Whether to keep the standardised rows: on a GPU if they fit into half of its
+        free memory, and on a CPU if they are averages of at most `MAX_VALUES` values.
     space : nn.Module, optional
-        Where the rows are given out as points of.
+        Space whose points are returned in place of the rows.
     hold_points : bool
-        Whether to compute the points once and keep them, if they are no more than
-        `MAX_VALUES` numbers.
+        Whether to compute the points once and keep them, if they have at most
+        `MAX_VALUES` values.
     """
 
     def __init__(
@@ -112,8 +111,7 @@ class Rows(Dataset):
         Returns
         -------
         x0, y : Tensor
-            The rows, or their points, and the classes if there are any, else the
-            rows.
+            The rows or their points, and the classes, or the rows if there are none.
         """
         x = y = self._rows(chosen)
         if self.y is not None:
@@ -135,7 +133,7 @@ class Rows(Dataset):
 
     @cached_property
     def _all_points(self):
-        """Points of all rows, if they are to be held."""
+        """Points of all rows, or None if they are not held."""
         if not self.hold_points or len(self) * math.prod(self.space.shape) > MAX_VALUES:
             return None
         starts = range(0, len(self), N_BLOCK)
@@ -146,9 +144,9 @@ class Rows(Dataset):
         return chosen if self.index is None else self.index[chosen]
 
     def some(self, n, rng):
-        """Batch of `n` rows at random, or of as many as have `MAX_VALUES` numbers.
+        """Return `n` random rows, or as many as have `MAX_VALUES` values.
 
-        Of all rows, in random order, if there are no more.
+        If there are fewer rows, all are returned, in random order.
         """
         n = min(n, max(2, MAX_VALUES // math.prod(self.data_shape)))
         return self[rng.permutation(len(self))[:n]]
@@ -183,13 +181,13 @@ class Rows(Dataset):
 
 
 def averaged(images, sides):
-    """Averages of images over areas, or of signals: fewer values, of the same mean.
+    """Average images over areas, or signals over time, which keeps their means.
 
     Parameters
     ----------
     images : Tensor of shape (n, C, H, W) or (n, C, L)
     sides : tuple (height, width) or (length,)
-        Of the result, none larger than before.
+        Sides of the result, at most those of `images`.
 
     Returns
     -------
@@ -205,7 +203,7 @@ def averaged(images, sides):
 
 
 def _area_weights(length, n):
-    """Matrix ``(n, length)`` of averages over n equal parts of a line."""
+    """Return the matrix ``(n, length)`` of averages over n equal parts of a line."""
     ends = torch.arange(n + 1, dtype=torch.float64) * length / n
     pixel = torch.arange(length)
     low, high = ends[:-1, None].clamp(min=pixel), ends[1:, None].clamp(max=pixel + 1)
@@ -213,12 +211,12 @@ def _area_weights(length, n):
 
 
 def padded(function, x):
-    """``function(x)``, of rows padded with zeros to a multiple of `N_ALIKE`.
+    """Return ``function(x)``, evaluated with a multiple of `N_ALIKE` rows.
 
     Parameters
     ----------
     function : callable
-        From rows ``(m, ...)`` to values ``(m, ...)``, row by row.
+        Maps rows ``(m, ...)`` to values ``(m, ...)``, row by row.
     x : Tensor of shape (n, ...)
 
     Returns
@@ -239,20 +237,20 @@ def _chosen(tensor, chosen):
 
 
 def hold_out(n, share, rng):
-    """Numbers of the rows to train on and to validate on, at least one of each.
+    """Split row indices for training and validation, at least one for each.
 
     Parameters
     ----------
     n : int
         Number of rows, at least 2.
     share : float
-        Share of rows to validate on.
+        Share of the rows for validation.
     rng : numpy.random.Generator
 
     Returns
     -------
     train, valid : ndarray of int
-        In rising order.
+        In ascending order.
     """
     order = rng.permutation(n)
     n_valid = min(max(1, round(share * n)), n - 1)
@@ -260,7 +258,7 @@ def hold_out(n, share, rng):
 
 
 def blocks(batches, n_rows, n_values):
-    """Join batches to blocks of at least `n_rows` rows or `n_values` numbers.
+    """Concatenate batches to blocks of at least `n_rows` rows or `n_values` values.
 
     Parameters
     ----------
@@ -270,7 +268,7 @@ def blocks(batches, n_rows, n_values):
     Yields
     ------
     block : ndarray of shape (m, n_features)
-        What is too little for a block at the end goes with the block before.
+        Remaining rows that are too few for a block are appended to the last one.
     """
     block: list = []
     held: list = []
@@ -289,17 +287,16 @@ def blocks(batches, n_rows, n_values):
 class RowBatches:
     """Batches of nearly equal size, in a new order each time it is iterated.
 
-    Of each this process has its share.
+    With several processes, each gets its share of every batch.
 
     Parameters
     ----------
     rows : Rows
     batch_size : int
-        Largest number of rows in a batch. The rows of an epoch are dealt out
-        evenly, so that no batch is much smaller and no row is left out.
+        Largest number of rows in a batch. All rows of an epoch are distributed evenly,
+        so that no batch is much smaller than the others.
     order : callable, optional
-        ``order(n)`` gives the order of the rows of the next epoch; by default
-        they come as they are.
+        ``order(n)`` returns the order of the rows of the next epoch.
     """
 
     def __init__(self, rows, batch_size, order=np.arange):
@@ -314,13 +311,13 @@ class RowBatches:
         return self.starting_at(0)
 
     def starting_at(self, position):
-        """Iterate over what is left of an epoch after so many batches."""
+        """Iterate over the batches of an epoch, from index `position` on."""
         for index in np.array_split(self.order(len(self.rows)), len(self))[position:]:
             yield self.rows[peers().share(index)]
 
 
 class MixedBatches:
-    """Batches of rows without a label and rows with one, an epoch of the former.
+    """Batches of unlabelled and labelled rows; an epoch has each unlabelled row once.
 
     Parameters
     ----------
@@ -328,11 +325,11 @@ class MixedBatches:
     batch_size : int
         Largest number of rows in a batch.
     labelled : ndarray of bool
-        Which rows have a label. They come again and again.
+        Mask of the rows with a label, which are repeated.
     n_labelled : int
         Labelled rows in a batch, fewer than `batch_size`.
     order : callable
-        ``order(n)`` gives the order of all rows of the next epoch.
+        ``order(n)`` returns the order of all rows of the next epoch.
     """
 
     def __init__(self, rows, batch_size, labelled, n_labelled, order):

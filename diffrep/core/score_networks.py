@@ -26,7 +26,7 @@ __all__ = ["SCORE_NETWORKS", "MLPDecoder", "MLPScoreNetwork", "UNet"]
 
 
 class MLPScoreNetwork(nn.Module):
-    """Residual MLP; the code joins the input, t scales and shifts the blocks.
+    """Residual MLP; the code is added to the input, t scales and shifts the blocks.
 
     Parameters
     ----------
@@ -67,11 +67,11 @@ class MLPScoreNetwork(nn.Module):
 
 
 class UNet(nn.Module):
-    """Small U-Net; the code enters every block and the bottleneck.
+    """Small U-Net; the code is an input of every block and of the bottleneck.
 
-    As in Mittal et al. (2023), the code joined to the time embedding is a bias
-    in every block, and a small MLP of both makes maps that are joined to the
-    bottleneck. Departures: no attention and no input pyramid.
+    As in Mittal et al. (2023), the time embedding and the code are concatenated. They
+    give a bias in every block, and a small MLP of them gives maps that are concatenated
+    to those of the bottleneck. Unlike theirs, it has no attention and no input pyramid.
 
     Parameters
     ----------
@@ -82,8 +82,8 @@ class UNet(nn.Module):
     width : int
         Channels at full resolution.
     multipliers : tuple of int
-        Channels of each level, in units of `width`; each level halves the
-        side of the one before.
+        Channels of each level, in units of those at full resolution. Each level has
+        half the side of the previous one.
     """
 
     def __init__(self, data_shape, n_components, width=32, multipliers=(1, 2, 2)):
@@ -99,7 +99,8 @@ class UNet(nn.Module):
         self.down, self.halve = nn.ModuleList(), nn.ModuleList()
         for before, after in zip([width, *widths], widths, strict=False):
             self.down.append(ConvBlock(before, after, condition_width))
-            # A side of one pixel stays: oneDNN has no right gradient of it in bfloat16.
+            # No stride along a side of one pixel: in bfloat16, oneDNN has no correct
+            # gradient of it.
             stride = tuple(min(s, 2) for s in side)
             self.halve.append(Conv2d(after, after, 3, stride=stride, padding=1))
             side = [-(-s // 2) for s in side]

@@ -27,7 +27,7 @@ SMALLEST_VARIANCE = 1e-3
 
 
 class DataSpace(nn.Module):
-    """The standardised data as they are."""
+    """The standardised data themselves."""
 
     def __init__(self, data_shape):
         super().__init__()
@@ -53,9 +53,9 @@ class PrincipalSpace(nn.Module):
 
     References
     ----------
-    That noise in a PCA space serves representations: Chen, Liu, Xie and He,
-    "Deconstructing Denoising Diffusion Models for Self-Supervised Learning",
-    2024. Halfway is ours.
+    Chen, Liu, Xie and He, "Deconstructing Denoising Diffusion Models for
+    Self-Supervised Learning", 2024, who add noise to principal components. Half
+    whitening is our choice.
     """
 
     mean: Tensor
@@ -136,7 +136,7 @@ class FeatureSpace(nn.Module):
         set_components(self.components, *features.stable_components(*self.shape))
         points = self.components(features.X)
         self.mean.copy_(x.mean(0))
-        # Components do not correlate: each has a regression of its own.
+        # Components are uncorrelated, so each has a regression of its own.
         variances = points.square().mean(0)[:, None].clamp(min=1e-6)
         self.rows.copy_(points.T @ (x - self.mean) / len(x) / variances)
 

@@ -10,18 +10,18 @@ __all__ = ["Standardizer"]
 
 
 class Standardizer:
-    """Columns of mean 0 and variance 1, after those with a long tail are bent.
+    """Standardisation to mean 0 and variance 1, after skewed columns are transformed.
 
-    ``z = (f(x) - mean) / scale``. For skewed columns ``f(x) = asinh((x - center) /
-    width)``, linear near the centre and logarithmic far from it; ``f(x) = x`` for
-    the others.
+    ``z = (f(x) - mean) / scale``, with ``f(x) = asinh((x - center) / width)`` for
+    skewed columns, which is linear near the centre and logarithmic far from it, and
+    ``f(x) = x`` for the others.
 
     Parameters
     ----------
     mean, scale : ndarray of shape (n_features,)
-        Of ``f(x)``.
+        Mean and scale of ``f(x)``.
     skewed : ndarray of int of shape (k,)
-        Numbers of the columns that are bent.
+        Indices of the skewed columns.
     center, width : ndarray of shape (k,)
     """
 
@@ -31,14 +31,14 @@ class Standardizer:
         self.center, self.width = np.asarray(center, float), np.asarray(width, float)
 
     def astype(self, dtype):
-        """Return the same with numbers of a dtype."""
+        """Return a copy with arrays of a dtype."""
         converted = copy.copy(self)
         for name in ("mean", "scale", "center", "width"):
             setattr(converted, name, np.asarray(getattr(self, name), dtype))
         return converted
 
     def bend(self, X):
-        """Bend the skewed columns of rows ``(n, n_features)`` in place."""
+        """Transform the skewed columns of rows ``(n, n_features)`` in place."""
         if len(self.skewed):
             X[:, self.skewed] = np.arcsinh(
                 (X[:, self.skewed] - self.center) / self.width
@@ -46,17 +46,17 @@ class Standardizer:
         return X
 
     def transform(self, X):
-        """Return rows ``(n, n_features)`` standardised."""
+        """Return standardised rows ``(n, n_features)``."""
         X = np.array(X, np.promote_types(X.dtype, np.float32))
-        with np.errstate(over="ignore"):  # clipped is what is beyond float32, too
+        with np.errstate(over="ignore"):  # infinite values are clipped
             X = self.bend(X)
             X -= self.mean
             X /= self.scale
         return X
 
     def inverse(self, Z):
-        """Return rows in units of the data; what overflows becomes infinite."""
-        with np.errstate(over="ignore"):  # who asks for rows checks them
+        """Return rows in units of the data, infinite where they overflow."""
+        with np.errstate(over="ignore"):  # the caller checks for infinite values
             X = Z * self.scale + self.mean
             if len(self.skewed):
                 sines = np.sinh(X[:, self.skewed])

@@ -1,8 +1,8 @@
-"""Densities of the training time t, each given by its quantile function.
+"""Densities of the training time t, defined by their quantile functions.
 
-The density of t determines the level of detail of the code: at high noise x_t shows
-nothing and the code has to hold the coarse content, at low noise only fine detail is
-missing (Mittal et al., 2023, section 3).
+The density of t determines the level of detail of the code (Mittal et al., 2023,
+section 3). At high noise, x_t contains no information and the code has to hold the
+coarse content. At low noise, only fine details are missing in x_t.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 
-#: Quantiles of a density at which a weight is looked at.
+#: Number of quantiles of a density at which a weight is evaluated.
 N_WEIGHTS = 4096
 
 
@@ -44,17 +44,17 @@ class TimeSampling(ABC):
 
     @property
     def t_min(self) -> float:
-        """Smallest time that is trained on or read."""
+        """Smallest time of training and of `transform`."""
         return self.sde.t_min
 
     @property
     def mean_weight(self) -> float:
-        """What the mean loss of the times drawn is multiplied by."""
+        """Factor by which the mean loss is multiplied."""
         return 1.0
 
     @abstractmethod
     def ppf(self, u: Tensor) -> Tensor:
-        """Time below which a share `u` of the draws lies; the shape of `u`."""
+        """Quantiles of t at the levels `u`, with the shape of `u`."""
 
     def ratio_range(self, like: Tensor) -> Tensor:
         """Return the smallest and largest sigma / alpha, as a tensor ``(2,)``."""
@@ -62,7 +62,7 @@ class TimeSampling(ABC):
 
 
 class Uniform(TimeSampling):
-    """Every time alike, ``t ~ U[t_min, 1]``."""
+    """``t ~ U[t_min, 1]``."""
 
     def ppf(self, u):
         return self.t_min + u * (1 - self.t_min)
@@ -81,12 +81,13 @@ class HighNoise(TimeSampling):
 
 @dataclass(frozen=True)
 class LogNormal(TimeSampling):
-    """Logarithm of sigma / alpha normal, cut at the range of the SDE.
+    """Logarithm of sigma / alpha normal, truncated to the range of the SDE.
 
     References
     ----------
     Karras et al., "Elucidating the Design Space of Diffusion-Based Generative
-    Models", 2022, table 1; here centred at the standard deviation of the data.
+    Models", 2022, table 1. Unlike there, the median is the standard deviation of the
+    data.
     """
 
     mean: float = 0.0
@@ -101,7 +102,7 @@ class LogNormal(TimeSampling):
 
 @dataclass(frozen=True)
 class SingleTime(TimeSampling):
-    """All training at one time."""
+    """The same time in each step."""
 
     time: float
 
@@ -111,7 +112,7 @@ class SingleTime(TimeSampling):
 
 @dataclass(frozen=True)
 class Quantiles(TimeSampling):
-    """Times from any object with a ``ppf``, such as ``scipy.stats.beta(3, 1)``."""
+    """Density of an object with a ``ppf``, such as ``scipy.stats.beta(3, 1)``."""
 
     distribution: Any
 
@@ -134,18 +135,17 @@ class Quantiles(TimeSampling):
 
 @dataclass(frozen=True)
 class Weighted(TimeSampling):
-    """Draws times by density times weight, in place of weighing the loss.
+    """Product of a density and a weight, normalised.
 
-    The mean of a loss over these times, times `mean_weight`, is the mean of the
-    weighted loss over those of `density`; no row is drawn for a weight of 0.
+    The mean loss over these times, multiplied by `mean_weight`, is equal to the mean
+    weighted loss over times of `density`, but no step is spent on weights near 0.
 
     Parameters
     ----------
     density : TimeSampling
-        Of the same `sde`.
+        With the same `sde`.
     weight : callable
-        Weight at each signal-to-noise ratio ``alpha^2 / sigma^2``, of the same
-        shape.
+        Weight as a function of the signal-to-noise ratio ``alpha^2 / sigma^2``.
     """
 
     density: TimeSampling
@@ -165,18 +165,18 @@ class Weighted(TimeSampling):
 
     @cached_property
     def _weights(self):
-        """Weights at evenly spaced quantiles of the density."""
+        """Weights at equidistant quantiles of the density."""
         u = (torch.arange(N_WEIGHTS, dtype=torch.float64) + 0.5) / N_WEIGHTS
         return self.weight(self.sde.noise_to_signal(self.density.ppf(u)) ** -2)
 
     @cached_property
     def _shares(self):
-        """Shares of the draws below the ends of the intervals of `_weights`."""
+        """Cumulative sums of `_weights`, as shares of the total."""
         return self._weights.cumsum(0) / self._weights.sum()
 
 
 def stratified(n: int, generator: torch.Generator) -> Tensor:
-    """Draw n uniform numbers, one in each of n equal intervals; shape ``(n,)``."""
+    """Draw uniform numbers ``(n,)``, one in each of n equal intervals of [0, 1]."""
     device = generator.device
     jitter = torch.rand(n, generator=generator, device=device)
     return (torch.arange(n, device=device) + jitter) / n

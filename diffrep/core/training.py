@@ -1,7 +1,7 @@
 """The skorch nets that train models.
 
-The learning rate, the order of the rows and every random number of a step are
-functions of the seed and the number of the step (or epoch) alone.
+The learning rate, the order of the rows and all random numbers of a step depend only on
+the seed and the number of the step (or epoch).
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ __all__ = [
 
 MAX_GRAD_NORM = 1.0
 
-#: Rows are encoded in blocks of this size.
+#: Number of rows that are encoded at once, by device.
 BLOCK = {"cpu": 384, "cuda": 1024, "mps": 1024}
 
 
 def copied_net(net):
-    """Copy of a net to train on; its callbacks, which the next training sets, stay."""
+    """Copy of a net to continue training with; callbacks are shared, not copied."""
     kept = [net.callbacks, getattr(net, "callbacks_", None)]
     return copy.deepcopy(net, {id(callbacks): callbacks for callbacks in kept})
 
 
 class _StoredTensor:
-    """A tensor by its content: torch pickles the address of its memory, too."""
+    """Content of a tensor. Pickles of tensors also contain memory addresses."""
 
     def __init__(self, tensor):
         content = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
@@ -59,23 +59,23 @@ class _StoredTensor:
 
 
 class SeededNet(TrainingLoop):
-    """Net whose module gives its own losses, a dict of named parts.
+    """Net whose module returns its losses, a dict of named parts.
 
     Parameters
     ----------
     module : callable
-        Gives a model with ``forward(x0, x, generator)``.
+        Returns a model with ``forward(x0, x, generator)``.
     seed : int
-        All random numbers of the training follow from it.
+        Seed of all random numbers of the training.
     optimizer : class
-        One that keeps averages.
+        Optimizer that keeps moving averages of the weights.
     fork_rng : bool
-        Whether the module holds code of others, which may draw from torch's global
-        generators when it is built and while it trains.
+        Whether the module contains user-defined parts, which may use the global
+        generators of torch when they are constructed and called.
     bfloat16 : bool
-        Whether networks run in bfloat16 where torch's autocast says so.
+        Whether networks run under torch's autocast to bfloat16.
     **kwargs
-        Passed on to skorch.
+        Parameters of `skorch.NeuralNet`.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class SeededNet(TrainingLoop):
         return copied
 
     def __getstate__(self):
-        """State whose hash, `joblib.hash`, follows from the weights."""
+        """State whose `joblib.hash` depends only on the content of tensors."""
         state = self.__dict__.copy()
         if "module_" not in state:
             return state
@@ -125,7 +125,7 @@ class SeededNet(TrainingLoop):
         self.__dict__.update(state)
         if stored is None:
             return
-        device = get_map_location(state["device"])  # cpu if it has gone: it warns
+        device = get_map_location(state["device"])  # cpu, with a warning, if missing
         self.device = str(device)
         tensors = {id(tensor): tensor.restored(device) for tensor in stored}
         self.__dict__["module_"], moments = copy.deepcopy(tuple(parts), tensors)
@@ -138,13 +138,13 @@ class SeededNet(TrainingLoop):
         return torch.autocast(torch.device(self.device).type, torch.bfloat16)
 
     def forked(self, generator):
-        """Context in which torch's global generators follow from one of ours."""
+        """Context in which torch's global generators are seeded by `generator`."""
         if not self.fork_rng:
             return nullcontext()
         return forked_rng(generator.initial_seed(), self.device)
 
     def initialize_module(self):
-        """Build the model, its weights drawn from the seed."""
+        """Construct the model and draw its weights."""
         draws = generator(self.seed, Stream.START)
         with self.forked(draws):
             super().initialize_module()
@@ -152,11 +152,11 @@ class SeededNet(TrainingLoop):
         return self
 
     def undrawn(self):
-        """Part of the model whose weights are drawn before training."""
+        """Return the part of the model whose weights are drawn before training."""
         return self.module_
 
     def set_schedule(self, n_steps):
-        """Let the learning rate fall over the next `n_steps` steps."""
+        """Start a learning rate schedule of `n_steps` steps."""
         self.first_step_, self.n_steps_ = self.step_, n_steps
 
     def get_iterator(self, dataset, training=False):
@@ -194,14 +194,13 @@ class SeededNet(TrainingLoop):
         return {"loss": sum(losses.values()), "y_pred": losses}
 
     def evaluate(self, function, rows, progress=False):
-        """Return ``function(x)`` of `rows`, a block at a time.
+        """Return ``function(x)`` of `rows`, computed in blocks.
 
         Parameters
         ----------
         function : callable
-            From rows ``(m, *data_shape)`` to values ``(m, ...)``, row by row.
-        rows : Rows
-            n of them.
+            Maps rows ``(m, *data_shape)`` to values ``(m, ...)``, row by row.
+        rows : Rows of length n
         progress : bool
             Whether to show a progress bar.
 
@@ -212,7 +211,7 @@ class SeededNet(TrainingLoop):
         Raises
         ------
         ValueError
-            If some are infinite or NaN.
+            If a value is infinite or NaN.
         """
         n_block = BLOCK.get(torch.device(self.device).type, BLOCK["cpu"])
         starts = range(0, len(rows), n_block)
@@ -228,9 +227,9 @@ class SeededNet(TrainingLoop):
                 values[block] = found.numpy()
         if not np.isfinite(values).all():
             raise ValueError(
-                "The network gives infinite values or NaN for some rows: weights or "
-                "noise process are beyond float32. Fit it anew, on rescaled columns "
-                "or with another `sde`."
+                "The network returns infinite values or NaN for some rows, because "
+                "weights or noise levels exceed the range of float32. Fit it again, on "
+                "rescaled columns or with another `sde`."
             )
         return values
 
@@ -252,8 +251,7 @@ class RepresentationNet(SeededNet):
 
         Parameters
         ----------
-        rows : Rows
-            n of them.
+        rows : Rows of length n
         times : array-like of shape (T,)
         progress : bool
             Whether to show a progress bar.

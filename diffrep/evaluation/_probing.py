@@ -134,21 +134,21 @@ def check_labels(X, y):
 
 
 def integer_seed(random_state):
-    """Return an integer as it is, so that seeds can be counted on from it."""
+    """Return an integer unchanged, and otherwise draw a seed."""
     if isinstance(random_state, Integral):
         return int(random_state)
     return draw_seed(random_state)
 
 
 def times_or_default(times):
-    """Return times as a column; eleven from 0 to 1 if None."""
+    """Return times as an array; None is eleven times from 0 to 1."""
     if times is None:
         return np.linspace(0, 1, 11)
     return np.atleast_1d(np.asarray(times, dtype=float))
 
 
 def codes_by_time(representation, X, times):
-    """Return pairs of a time and the codes at it; one with t = nan if static."""
+    """Return pairs of time and codes, or one pair with t = nan for static codes."""
     if getattr(representation, "t_grid_", None) is None:
         return [(np.nan, dense(representation.transform(X)))]
     times = times_or_default(times)
@@ -161,6 +161,6 @@ def _take(X, index):
 
 
 def dense(codes):
-    """Return codes as an array of floats, those that are floats as they are."""
+    """Return codes as a dense array of floats."""
     codes = np.asarray(codes.toarray() if hasattr(codes, "toarray") else codes)
     return codes if codes.dtype.kind == "f" else codes.astype(np.float32)

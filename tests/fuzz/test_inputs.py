@@ -137,7 +137,7 @@ def test_rows_near_the_end_of_float32():
 
 def test_callbacks_that_are_none():
     rep = DiffusionRepresentation(2, max_epochs=1, callbacks=["early_stopping"])
-    with pytest.raises(TypeError, match=r"callbacks holds 'early_stopping'.*skorch"):
+    with pytest.raises(TypeError, match=r"callbacks contains 'early_stopping'.*skorch"):
         rep.fit(X)
 
 
