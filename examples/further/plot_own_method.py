@@ -14,9 +14,7 @@ from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
 
 from diffrep import DiffusionRepresentation
 from diffrep.base import TrainedRepresentation
@@ -77,9 +75,11 @@ for name, make in methods.items():
         max_epochs=10,
         random_state=0,
     ).fit(X)
-    model = make_pipeline(FrozenEstimator(rep), LogisticRegression(max_iter=1000))
+    Z, Z_test = rep.transform(X), rep.transform(X_test)
     found[name] = [
-        model.fit(X[i : i + 100], y[i : i + 100]).score(X_test, y_test)
+        LogisticRegression(max_iter=1000)
+        .fit(Z[i : i + 100], y[i : i + 100])
+        .score(Z_test, y_test)
         for i in range(0, 1000, 100)
     ]
 
