@@ -48,7 +48,11 @@ CHANGES = {
     "max_epochs=200": {"max_epochs": 200},
     "n_components=32": {"n_components": 32},
     "n_components=64": {"n_components": 64},
+    "network_size='small'": {"network_size": "small"},
+    "network_size='large'": {"network_size": "large"},
     "encoder='mlp'": {"encoder": "mlp"},
+    "max_epochs=25": {"max_epochs": 25},
+    "encoder='deep_conv', max_epochs=25": {"encoder": "deep_conv", "max_epochs": 25},
     "t_grid=4, time_conditioning='full'": {"t_grid": 4, "time_conditioning": "full"},
     "t_grid=16, time_conditioning='full'": {"t_grid": 16, "time_conditioning": "full"},
 }

@@ -4,13 +4,13 @@
                              [--data FOLDER] [--seconds 30] [--out DIR]
 
 "tests" runs the part of the test suite that is about devices. "steps" fits the default
-and larger networks in float32 and bfloat16 and prints milliseconds of a step, images
-per second and the largest memory that was allocated. "quality" fits representations of
-the images of cifar10*.npz in FOLDER for the given seconds each and prints the accuracy
-of a linear classifier with 1,000 and all labels and of 5 nearest neighbours; without
-FOLDER there are no such rows. Every row is printed, and appended to DIR/gpu.csv, as
-soon as it is measured; rows that are there are not run again. Nothing needs to be
-installed: the repository and the dependencies may be on PYTHONPATH.
+and larger networks in float32, TF32 and bfloat16 and prints milliseconds of a step,
+images per second and the largest memory that was allocated. "quality" fits
+representations of the images of cifar10*.npz in FOLDER for the given seconds each and
+prints the accuracy of a linear classifier with 1,000 and all labels and of 5 nearest
+neighbours; without FOLDER there are no such rows. Every row is printed, and appended to
+DIR/gpu.csv, as soon as it is measured; rows that are there are not run again. Nothing
+needs to be installed: the repository and the dependencies may be on PYTHONPATH.
 
 ``--small`` does as little as possible, for machines without a GPU.
 """
@@ -38,22 +38,36 @@ from diffrep.datasets import load_dataset
 ROOT = Path(__file__).resolve().parents[1]
 
 UNET = {"encoder": "wide_resnet", "score_network": "unet", "noise_space": "data"}
+NETWORKS = {
+    "default": {},
+    "large": {"network_size": "large"},
+    "deep_conv": {"encoder": "deep_conv"},
+    "wide_resnet + unet": UNET,
+}
 STEPS = [
     (name, side, channels, batch_size, precision)
     for name, side, channels, batch_size in [
         ("default", 28, 1, 256),
         ("default", 32, 3, 256),
         ("default", 32, 3, 4096),
+        ("large", 32, 3, 4096),
+        ("deep_conv", 32, 3, 1024),
         ("wide_resnet + unet", 32, 3, 256),
         ("wide_resnet + unet", 32, 3, 1024),
         ("wide_resnet + unet", 64, 3, 256),
     ]
-    for precision in ("float32", "bf16")
+    for precision in ("float32", "tf32", "bf16")
 ]
 QUALITY = {
     "start": DiffusionRepresentation(max_epochs=0),
     "DRL": DiffusionRepresentation(),
     "DRL, batches of 1,024": DiffusionRepresentation(batch_size=1024),
+    "DRL, large, batches of 1,024": DiffusionRepresentation(
+        network_size="large", batch_size=1024
+    ),
+    "DRL, deep_conv, batches of 1,024": DiffusionRepresentation(
+        encoder="deep_conv", batch_size=1024, precision="bf16"
+    ),
     "DRL, wide_resnet + unet": DiffusionRepresentation(**UNET, precision="bf16"),
     "DRL, wide_resnet": DiffusionRepresentation(
         encoder="wide_resnet", precision="bf16"
@@ -121,15 +135,16 @@ def step(device, n, name, side, channels, batch_size, precision):
     coarse = rng.integers(0, 256, (n, channels, 4, 4), dtype=np.uint8)
     X = coarse.repeat(side // 4, 2).repeat(side // 4, 3).reshape(n, -1)
     seconds = EpochSeconds()
+    torch.set_float32_matmul_precision("high" if precision == "tf32" else "highest")
     rep = DiffusionRepresentation(
         image_shape=(channels, side, side),
         batch_size=batch_size,
         max_epochs=4,
-        precision=precision,
+        precision="bf16" if precision == "bf16" else "float32",
         callbacks=[seconds],
         device=str(device),
         random_state=0,
-        **({} if name == "default" else UNET),
+        **NETWORKS[name],
     )
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)

@@ -79,6 +79,7 @@ TRAINED = {
     "DDAE": DenoiserFeatures,
     "DDAE, 4 times": partial(DenoiserFeatures, t_grid=4),
     "DRL": DiffusionRepresentation,
+    "DRL, large": partial(DiffusionRepresentation, network_size="large"),
     "DRL, highest noise": partial(DiffusionRepresentation, time_sampling=1.0),
     "DRL, 4 times": partial(DiffusionRepresentation, t_grid=4),
     "DRL, VP": partial(DiffusionRepresentation, sde="vp"),
@@ -170,6 +171,9 @@ def rows_for(image_shape):
     untrained = {
         "random encoder": RandomEncoderRepresentation(**shape),
         "start, not trained": DiffusionRepresentation(max_epochs=0, **shape),
+        "start, large": DiffusionRepresentation(
+            max_epochs=0, network_size="large", **shape
+        ),
     }
     trained = {
         name: make(**shape)

@@ -15,6 +15,7 @@ from diffrep._validation import HasMethods, Interval, StrOptions, check_times
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.encoders import BACKBONES, Encoder
 from diffrep.core.kinds import KINDS, kind_of
+from diffrep.core.layers import SIZES
 from diffrep.core.preconditioning import LOSS_WEIGHTINGS
 from diffrep.core.score_networks import SCORE_NETWORKS
 from diffrep.core.sde import SDE, SDES
@@ -34,6 +35,7 @@ __all__ = [
     "read_shape",
     "score_network_factory",
     "shortest_distinct",
+    "size_factor",
     "space_class",
     "time_density",
     "time_sampling_of",
@@ -63,7 +65,7 @@ LEAST_FALL = 1e-3
 ENDS = (0.01, 0.99)
 
 
-def encoder_factory(encoder, times, data_shape):
+def encoder_factory(encoder, network_size, times, data_shape):
     """Return ``encoder(data_shape, n_outputs, time_conditioned) -> nn.Module``."""
     if not isinstance(encoder, str):
         _refuse_instance("encoder", encoder, "data_shape, n_outputs, time_conditioned")
@@ -72,7 +74,8 @@ def encoder_factory(encoder, times, data_shape):
     if encoder == "auto":
         encoder = kind_of(data_shape).encoder
     _check_kind("encoder", encoder, data_shape, "'mlp'")
-    return partial(Encoder, BACKBONES[encoder], span)
+    backbone = partial(BACKBONES[encoder], size=size_factor(network_size))
+    return partial(Encoder, backbone, span)
 
 
 def space_class(name, space, score_network, data_shape):
@@ -91,7 +94,7 @@ def read_shape(encoder, space, data_shape):
     unless noise is added to their values.
     """
     n_places = kind_of(data_shape).n_places
-    if n_places is None or encoder not in {"auto", "conv", "windows"}:
+    if n_places is None or encoder not in {"auto", "conv", "deep_conv", "windows"}:
         return data_shape
     if space in {PrincipalSpace, DataSpace}:
         return data_shape
@@ -100,7 +103,7 @@ def read_shape(encoder, space, data_shape):
     return (channels, *(max(1, round(side / factor)) for side in sides))
 
 
-def score_network_factory(score_network, space, data_shape):
+def score_network_factory(score_network, network_size, space, data_shape):
     """Return ``score_network(shape, n_components) -> nn.Module``."""
     if not isinstance(score_network, str):
         _refuse_instance("score_network", score_network, "shape, n_components")
@@ -111,7 +114,12 @@ def score_network_factory(score_network, space, data_shape):
             f"score_network={score_network!r} needs noise in the data. Use "
             "noise_space='data', or score_network='mlp'."
         )
-    return SCORE_NETWORKS[score_network]
+    return partial(SCORE_NETWORKS[score_network], size=size_factor(network_size))
+
+
+def size_factor(network_size):
+    """Return the factor of widths for a size, which may be given by its name."""
+    return SIZES.get(network_size, network_size)
 
 
 def view_function(augment, data_shape):

@@ -72,6 +72,7 @@ from diffrep.core.device import (
 )
 from diffrep.core.encoders import BACKBONES
 from diffrep.core.export import CodeGraph, export_onnx
+from diffrep.core.layers import SIZES
 from diffrep.core.loop import Progress
 from diffrep.core.rows import MAX_VALUES, Rows, blocks, hold_out
 from diffrep.core.sde import VE
@@ -99,6 +100,9 @@ N_BLOCK_ROWS = 10_000
 #: Number of rows whose codes are checked after training.
 N_CHECKED_ROWS = 256
 
+#: Largest factor of the widths of networks.
+LARGEST_SIZE = 16
+
 #: Least number of trained components if a part of them is read out at each time.
 LEAST_WIDTH = 128
 
@@ -116,6 +120,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
     image_shape: tuple[int, int, int] | None = None
     signal_shape: tuple[int, int] | None = None
     encoder: str | Callable = "auto"
+    network_size: str | float = "base"
     init: str = "closed_form"
     time_conditioning: str = "readout"
     augment: str | Callable | None = "auto"
@@ -130,6 +135,10 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         "image_shape": [None, "array-like"],
         "signal_shape": [None, "array-like"],
         "encoder": [StrOptions({"auto", *BACKBONES}), callable],
+        "network_size": [
+            StrOptions(set(SIZES)),
+            Interval(Real, 0, LARGEST_SIZE, closed="right"),
+        ],
         "init": [StrOptions({"closed_form", "random"})],
         "time_conditioning": [StrOptions({"readout", "full"})],
         "augment": [None, StrOptions({"auto", *AUGMENTATIONS}), callable],
@@ -342,7 +351,9 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
             "data_shape": data_shape,
             "n_components": self._width(view),
             "n_columns": self.n_components,
-            "encoder": encoder_factory(self.encoder, self._times(), data_shape),
+            "encoder": encoder_factory(
+                self.encoder, self.network_size, self._times(), data_shape
+            ),
             "time_conditioned": self._is_time_conditioned(),
             "times": self._times(),
             "augment": view,
@@ -371,7 +382,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         return max(LEAST_WIDTH, self.n_components)
 
     def _given_times(self):
-        """Return the times of `t_grid`; None if it is, or if they follow from codes."""
+        """Return the times of `t_grid`, or None if they are chosen after training."""
         is_number = isinstance(self.t_grid, Integral)
         if self.t_grid is None or (is_number and not self._is_time_conditioned()):
             return None
@@ -413,7 +424,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
             _, x = self._rows(X)[:N_CHECKED_ROWS]
             model = self.net_.module_
             codes = model.curve(x, model.readout.times)
-            size = codes.float().square().sum()  # a read-out needs the squares
+            size = codes.float().square().sum()  # which the read-out needs
         if not size.isfinite():
             raise DivergenceError(
                 "Codes became infinite or NaN: training diverged. Use a smaller lr. "

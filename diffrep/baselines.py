@@ -348,6 +348,7 @@ class DenoiserFeatures(TrainedRepresentation):
     t_grid: int | ArrayLike = 1
     # Constants here, no parameters; mypy knows no such change.
     encoder: ClassVar[str] = "auto"  # type: ignore[misc]
+    network_size: ClassVar[str] = "base"  # type: ignore[misc]
     init: ClassVar[str] = "random"  # type: ignore[misc]
     time_conditioning: ClassVar[str] = "full"  # type: ignore[misc]
     layer: int = 1
@@ -358,6 +359,7 @@ class DenoiserFeatures(TrainedRepresentation):
         **_without(
             TrainedRepresentation._parameter_constraints,
             "encoder",
+            "network_size",
             "init",
             "time_conditioning",
         ),

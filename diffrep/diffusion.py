@@ -77,10 +77,10 @@ PAPER_SETTING = MappingProxyType(
 )
 """Parameters of Mittal et al. (2023): ``DiffusionRepresentation(**PAPER_SETTING)``.
 
-t enters every block of the encoder, which starts at random and is shown no views;
-noise is added to the data at uniform t and weighed by ``lambda = sigma^2``. Two
-things stay as they are: `preconditioning`, since the plain network of the paper does
-not train in minutes, and the sizes of the networks.
+t is an input of every block of the encoder, which has random initial weights and no
+views. Noise is added to the data at uniform t, with the loss weight ``lambda =
+sigma^2``. Two parameters are not those of the paper: `preconditioning`, since its plain
+network does not train in minutes, and the sizes of the networks.
 """
 
 
@@ -632,7 +632,7 @@ class BaseDiffusion(TrainedRepresentation):
         return {
             "space": space,
             "score_network": score_network_factory(
-                self.score_network, space, data_shape
+                self.score_network, self.network_size, space, data_shape
             ),
             "preconditioning": PRECONDITIONINGS[self.preconditioning],
             "code_dropout": self.code_dropout,
@@ -670,11 +670,14 @@ class DiffusionRepresentation(BaseDiffusion):
         rows, channel by channel, or be given as (n_samples, channels, length) or
         (n_samples, length, channels).
     encoder : str or callable, default="auto"
-        "mlp" is for any rows, "conv" and "wide_resnet" are for images, and "windows" is
-        for signals. "auto" is "conv" for images, "windows" for signals and "mlp" for
-        tables. A callable ``(data_shape, n_outputs, time_conditioned)`` returns your
-        own ``nn.Module`` with forward ``(x)``, or ``(x, t)`` if it is time-conditioned;
-        see the developer guide.
+        "mlp" is for any rows, "windows" is for signals, and "conv", "wide_resnet" and
+        "deep_conv", which combines these two, are for images. "auto" is "conv" for
+        images, "windows" for signals and "mlp" for tables. A callable ``(data_shape,
+        n_outputs, time_conditioned)`` returns your own ``nn.Module`` with forward
+        ``(x)``, or ``(x, t)`` if it is time-conditioned; see the developer guide.
+    network_size : {"small", "base", "large"} or float, default="base"
+        Factor of the widths of the encoder and the score network, up to 16; "small" is
+        0.5, "base" is 1 and "large" is 2.
     init : {"closed_form", "random"}, default="closed_form"
         Initialisation of the encoder. "closed_form" fits it to the data: the code
         consists of the components of its first stage in which rows differ most and

@@ -90,6 +90,9 @@ REPRESENTATIONS = {
     "drl over t": DiffusionRepresentation(2, t_grid=3, **QUICK),
     "drl on images": DiffusionRepresentation(2, **IMAGES, **QUICK),
     "unet": DiffusionRepresentation(2, score_network="unet", **IMAGES, **QUICK),
+    "deep": DiffusionRepresentation(
+        2, encoder="deep_conv", network_size=0.25, **IMAGES, **QUICK
+    ),
     "drl on signals": DiffusionRepresentation(2, **SIGNALS, **QUICK),
     "vdrl on signals": VariationalDiffusionRepresentation(
         2, score_network="unet", noise_space="data", **SIGNALS, **QUICK

@@ -14,7 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffrep.core.closed_form import FAINT, ViewedRows, kmeans_filters
-from diffrep.core.layers import Conv2d, Linear, default_width, set_components
+from diffrep.core.layers import (
+    Conv2d,
+    Linear,
+    default_width,
+    scaled,
+    set_components,
+)
 
 __all__ = ["FilterBank", "ImageBank", "RowBank", "SignalBank"]
 
@@ -123,16 +129,19 @@ class ImageBank(nn.Module):
     Parameters
     ----------
     image_shape : tuple (channels, height, width)
+    size : float
+        Factor of the numbers of filters, components and random features.
     """
 
-    def __init__(self, image_shape):
+    def __init__(self, image_shape, size=1.0):
         super().__init__()
-        size = default_width(min(512, math.prod(image_shape)))
-        self.n_components = size // 2
-        self.filters = FilterBank(image_shape, n_filters=min(64, size // 4))
+        width = default_width(min(512, math.prod(image_shape)))
+        self.n_components = scaled(width // 2, size)
+        n_random = scaled(2 * width, size)
+        self.filters = FilterBank(image_shape, scaled(min(64, width // 4), size))
         self.components = Linear(self.filters.width, self.n_components)
-        self.random = Linear(self.n_components, 2 * size)
-        self.width = self.n_components + 2 * size
+        self.random = Linear(self.n_components, n_random)
+        self.width = self.n_components + n_random
 
     def forward(self, x: Tensor) -> Tensor:
         return self.features(self.normalized_components(self.filters(x)))
@@ -172,6 +181,8 @@ class SignalBank(nn.Module):
     Parameters
     ----------
     signal_shape : tuple (channels, length)
+    size : float
+        Factor of the number of filters.
     n_filters, filter_size : int
         Number of filters at each scale, and their length in samples.
     n_pooled : int
@@ -186,8 +197,9 @@ class SignalBank(nn.Module):
 
     levels: Tensor
 
-    def __init__(self, signal_shape, n_filters=48, filter_size=9, n_pooled=4):
+    def __init__(self, signal_shape, size=1.0, n_filters=48, filter_size=9, n_pooled=4):
         super().__init__()
+        n_filters = scaled(n_filters, size)
         channels, length = signal_shape
         self.size = min(filter_size, length)
         self.n_pooled = min(n_pooled, length)
@@ -271,6 +283,8 @@ class RowBank(nn.Module):
     Parameters
     ----------
     data_shape : tuple (n_features,)
+    size : float
+        Factor of the number of rectified sums.
 
     References
     ----------
@@ -280,22 +294,22 @@ class RowBank(nn.Module):
     columns: Tensor
     column_weight: Tensor
 
-    def __init__(self, data_shape):
+    def __init__(self, data_shape, size=1.0):
         super().__init__()
-        n_features = math.prod(data_shape)
+        n_features, n_units = math.prod(data_shape), scaled(N_UNITS, size)
         n_joined = min(N_JOINED, n_features)
-        self.sums = Linear(n_joined, N_UNITS)
-        columns = joined_columns(n_features, n_joined)
+        self.sums = Linear(n_joined, n_units)
+        columns = joined_columns(n_features, n_joined, n_units)
         self.register_buffer("columns", columns, persistent=False)
         self.register_buffer("column_weight", torch.ones(()))
-        self.width = n_features + N_UNITS
+        self.width = n_features + n_units
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
         return torch.cat([self.column_weight * x, self.responses(x)], dim=1)
 
     def responses(self, x: Tensor) -> Tensor:
-        """Rectified sums ``(n, N_UNITS)`` of rows ``(n, n_features)``."""
+        """Rectified sums ``(n, n_units)`` of rows ``(n, n_features)``."""
         weight, bias = self.sums.parameters()
         return F.relu((x[:, self.columns] * weight).sum(2) + bias)
 
@@ -323,16 +337,16 @@ def normalized(x: Tensor) -> Tensor:
     return F.layer_norm(x, x.shape[1:])
 
 
-def joined_columns(n_features: int, n_joined: int) -> Tensor:
-    """Return indices ``(N_UNITS, n_joined)`` of columns, each equally often.
+def joined_columns(n_features: int, n_joined: int, n_units: int) -> Tensor:
+    """Return indices ``(n_units, n_joined)`` of columns, each equally often.
 
     They are always the same, from a generator whose stream never changes.
     """
     draws = np.random.RandomState(0)
     n_sums = n_features // n_joined
-    orders = [draws.permutation(n_features) for _ in range(-(-N_UNITS // n_sums))]
+    orders = [draws.permutation(n_features) for _ in range(-(-n_units // n_sums))]
     sums = [order[: n_sums * n_joined].reshape(n_sums, n_joined) for order in orders]
-    return torch.from_numpy(np.concatenate(sums)[:N_UNITS])
+    return torch.from_numpy(np.concatenate(sums)[:n_units])
 
 
 def overlapping_averages(length: int, n: int) -> Tensor:

@@ -32,7 +32,7 @@ N_KMEANS_ITERATIONS = 10
 #: no direction is entirely preserved by views.
 RIDGE = 0.3
 
-#: Smallest ratio that scales a component.
+#: Lower bound of the ratios by which components are scaled.
 SMALLEST_RATIO = 1e-2
 
 #: Also added, for features without variance; otherwise their mean variance is about 1.
@@ -56,8 +56,8 @@ def principal_components(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Mean of rows, and the directions in which they vary most.
 
-    By subspace iteration from a fixed random start of twice the size; exactly, from
-    all features or rows, if that is no less than the number of either.
+    Computed by subspace iteration from fixed random directions, twice as many as
+    components, or exactly if there are no more features or rows than these.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def principal_components(
     draw = partial(torch.randn, generator=fixed, device=X.device)
     if size >= n_features:
         Q = torch.eye(n_features, device=X.device)
-    elif size >= n:  # and any directions without variance that are asked for
+    elif size >= n:  # with directions without variance if k > n
         Q, _ = torch.linalg.qr(torch.cat([X.T, draw(n_features, max(0, k - n))], 1))
     else:
         Q = draw(n_features, size)
@@ -160,8 +160,8 @@ class ViewedRows:
     def fit(self, bank) -> ViewedRows:
         """Fit a bank to the rows; return its features.
 
-        Of banks of one class the first is fitted, the others copy it: encoder
-        and noise space start from the same features.
+        Further banks of the same class and size are copies of the first, so that
+        encoder and noise space have the same features.
         """
         for fitted, features in self._banks:
             if (type(fitted), fitted.width) == (type(bank), bank.width):
@@ -304,7 +304,7 @@ def kmeans_filters(
     Parameters
     ----------
     X : Tensor of shape (n, C, H, W)
-        Images, no smaller than `size`.
+        Images, at least as large as `size`.
     n_filters : int
         Number of filters.
     size : sequence (height, width) of int

@@ -29,12 +29,14 @@ from diffrep.core.layers import (
     ResidualBlock,
     TimeEmbedding,
     default_width,
+    scaled,
     set_components,
 )
 
 __all__ = [
     "BACKBONES",
     "ConvBackbone",
+    "DeepConvBackbone",
     "Encoder",
     "MLPBackbone",
     "WideResNetBackbone",
@@ -106,10 +108,10 @@ class MLPBackbone(nn.Module):
 
     make_bank: Any = RowBank
 
-    def __init__(self, data_shape, condition_width=0, width=None, n_blocks=2):
+    def __init__(self, data_shape, condition_width=0, size=1.0, n_blocks=2):
         super().__init__()
-        width = width or default_width(math.prod(data_shape))
-        self.bank = self.make_bank(data_shape)
+        width = scaled(default_width(math.prod(data_shape)), size)
+        self.bank = self.make_bank(data_shape, size)
         self.modulation = Modulation(condition_width, self.bank.width)
         self.input = Linear(self.bank.width, width)
         self.blocks = nn.ModuleList(
@@ -149,9 +151,9 @@ class ConvBackbone(nn.Module):
         has none.
     """
 
-    def __init__(self, image_shape, condition_width=0):
+    def __init__(self, image_shape, condition_width=0, size=1.0):
         super().__init__()
-        self.bank = ImageBank(image_shape)
+        self.bank = ImageBank(image_shape, size)
         self.modulation = Modulation(condition_width, self.bank.n_components)
         self.stage_widths = [self.bank.width]
 
@@ -176,10 +178,10 @@ class WideResNetBackbone(nn.Module):
     ----------
     image_shape : tuple (channels, height, width)
     condition_width : int
-        Width of the condition, 0 for none, which enters each block after its first
-        convolution.
-    widen_factor : int
-        The k of WRN-28-k.
+        Width of the condition, which is added in each block after the first
+        convolution; 0 has none.
+    size : float
+        Half of the k of WRN-28-k.
     n_blocks : int
         Number of residual blocks per stage; 4 results in 28 layers.
 
@@ -188,9 +190,9 @@ class WideResNetBackbone(nn.Module):
     Zagoruyko and Komodakis, "Wide Residual Networks", 2016.
     """
 
-    def __init__(self, image_shape, condition_width=0, widen_factor=2, n_blocks=4):
+    def __init__(self, image_shape, condition_width=0, size=1.0, n_blocks=4):
         super().__init__()
-        widths = [16 * widen_factor * scale for scale in (1, 2, 4)]
+        widths = [scaled(32 * factor, size) for factor in (1, 2, 4)]
         self.stem = Conv2d(image_shape[0], 16, 3, padding=1)
         self.blocks = nn.ModuleList()
         self.n_blocks = n_blocks
@@ -218,10 +220,39 @@ class WideResNetBackbone(nn.Module):
         return rows.through(lambda x: next(self._stages(x)))
 
 
+class DeepConvBackbone(nn.Module):
+    """A :class:`ConvBackbone` and a :class:`WideResNetBackbone` side by side.
+
+    The first stage is the bank, to which the outputs of an encoder are fitted. Those of
+    the residual network are 0 at first, so the codes of an encoder start as with
+    "conv".
+
+    Parameters
+    ----------
+    image_shape : tuple (channels, height, width)
+    condition_width, size
+        As for the two backbones.
+    """
+
+    def __init__(self, image_shape, condition_width=0, size=1.0):
+        super().__init__()
+        self.shallow = ConvBackbone(image_shape, condition_width, size)
+        self.deep = WideResNetBackbone(image_shape, condition_width, size)
+        self.stage_widths = self.shallow.stage_widths + self.deep.stage_widths
+
+    def forward(self, x: Tensor, condition: Tensor | None = None) -> list[Tensor]:
+        return self.shallow(x, condition) + self.deep(x, condition)
+
+    def initialize(self, rows: ViewedRows) -> ViewedRows:
+        """Fit the bank to images; return their features without a condition."""
+        return self.shallow.initialize(rows)
+
+
 #: Names of backbones that the estimators accept.
 BACKBONES = {
     "mlp": MLPBackbone,
     "windows": WindowBackbone,
     "conv": ConvBackbone,
+    "deep_conv": DeepConvBackbone,
     "wide_resnet": WideResNetBackbone,
 }

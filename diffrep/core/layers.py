@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
+    "SIZES",
     "Conv2d",
     "ConvBlock",
     "Linear",
@@ -24,10 +25,15 @@ __all__ = [
     "default_width",
     "init_weights",
     "linear",
+    "scaled",
     "set_components",
 ]
 
-#: Matrix kernels with fewer outputs than this round a row by its place.
+#: Names that the estimators accept for their parameter ``network_size``, and the
+#: factors of widths that they stand for.
+SIZES = {"small": 0.5, "base": 1.0, "large": 2.0}
+
+#: With fewer outputs than this, matrix kernels round a row depending on its position.
 N_NARROW = 16
 
 
@@ -107,6 +113,11 @@ def default_width(n_features: int) -> int:
     if n_features < 512:
         return 256
     return max(128, min(512, 2**24 // n_features // 64 * 64))
+
+
+def scaled(width: int, size: float) -> int:
+    """Width multiplied by a factor; a multiple of 8, for group normalisation."""
+    return max(8, round(width * size / 8) * 8)
 
 
 class TimeEmbedding(nn.Module):

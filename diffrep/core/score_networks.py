@@ -20,6 +20,7 @@ from diffrep.core.layers import (
     ResidualBlock,
     TimeEmbedding,
     default_width,
+    scaled,
 )
 
 __all__ = ["SCORE_NETWORKS", "MLPDecoder", "MLPScoreNetwork", "UNet"]
@@ -34,16 +35,26 @@ class MLPScoreNetwork(nn.Module):
         Shape of one row.
     n_components : int
         Length of the code.
-    width, n_blocks, condition_width : int
-        Sizes; `width` by default 128, or 512 for rows of 512 values or more.
+    size : float
+        Factor of the default width, which depends on the number of values of a row.
+    width : int or None
+        Width, in place of the default.
+    n_blocks, condition_width : int
+        Number of blocks, and length of the time embedding.
     """
 
     def __init__(
-        self, data_shape, n_components, width=None, n_blocks=2, condition_width=64
+        self,
+        data_shape,
+        n_components,
+        size=1.0,
+        width=None,
+        n_blocks=2,
+        condition_width=64,
     ):
         super().__init__()
         n_features = math.prod(data_shape)
-        width = width or default_width(n_features)
+        width = width or scaled(default_width(n_features), size)
         self.time = TimeEmbedding(condition_width)
         self.code = Linear(n_components, width)
         self.input = Linear(n_features, width)
@@ -79,15 +90,16 @@ class UNet(nn.Module):
         A signal is an image of height one.
     n_components : int
         Length of the code.
-    width : int
-        Channels at full resolution.
+    size : float
+        Factor of the number of channels, which is 32 at full resolution.
     multipliers : tuple of int
         Channels of each level, in units of those at full resolution. Each level has
         half the side of the previous one.
     """
 
-    def __init__(self, data_shape, n_components, width=32, multipliers=(1, 2, 2)):
+    def __init__(self, data_shape, n_components, size=1.0, multipliers=(1, 2, 2)):
         super().__init__()
+        width = scaled(32, size)
         channels, *side = data_shape
         side = [1, *side][-2:]
         self.image_shape = (channels, *side)

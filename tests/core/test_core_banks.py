@@ -25,12 +25,12 @@ def normal(*shape):
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 7, 300, 5000])
 def test_columns_are_joined_equally_often_and_never_with_themselves(n_features):
     n_joined = min(3, n_features)
-    columns = joined_columns(n_features, n_joined)
+    columns = joined_columns(n_features, n_joined, 512)
     assert columns.shape == (512, n_joined)
     assert all(len(set(sums)) == n_joined for sums in columns.tolist())
     counts = np.bincount(columns.flatten(), minlength=n_features)
     assert counts.max() - counts.min() <= 0.2 * counts.mean() + 2
-    assert torch.equal(columns, joined_columns(n_features, n_joined))
+    assert torch.equal(columns, joined_columns(n_features, n_joined, 512))
 
 
 def test_sums_have_unit_variance_in_correlated_columns():

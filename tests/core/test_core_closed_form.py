@@ -294,20 +294,26 @@ def test_views_are_drawn_once_and_when_needed():
     assert not plain.view_differences.any()
 
 
-def test_a_bank_is_fitted_once():
+def test_a_bank_of_one_size_is_fitted_once():
     class Bank(torch.nn.Linear):
+        @property
+        def width(self):
+            return self.out_features
+
         def initialize(self, rows):
             self.weight.data.normal_(generator=rows.generator)
             return rows.through(self)
 
     rows = ViewedRows.drawn(correlated(50, 6), None, rng())
-    first, second = (torch.nn.utils.skip_init(Bank, 6, 3) for _ in range(2))
-    for bank in (first, second):
+    first, second, other = (torch.nn.utils.skip_init(Bank, 6, n) for n in (3, 3, 4))
+    for bank in (first, second, other):
         bank.bias.data.zero_()
     features = rows.fit(first)
     assert rows.fit(second) is features
     assert torch.equal(first.weight, second.weight)
     torch.testing.assert_close(features.X, second(rows.X))
+    assert rows.fit(other) is not features
+    torch.testing.assert_close(rows.fit(other).X, other(rows.X))
 
 
 def test_components_of_very_wide_rows_take_no_square_matrix():

@@ -1,0 +1,115 @@
+"""Sizes of built-in networks, and the deep encoder that starts as the shallow one."""
+
+import numpy as np
+import pytest
+import torch
+
+from diffrep import DiffusionRepresentation
+from diffrep.core.closed_form import ViewedRows
+from diffrep.core.spaces import FeatureSpace
+
+X = np.random.default_rng(0).normal(size=(48, 64)).cumsum(axis=1)
+QUICK = {"max_epochs": 0, "random_state": 0}
+NETWORKS = {
+    "mlp": {"encoder": "mlp"},
+    "conv": {"image_shape": (1, 8, 8)},
+    "deep_conv": {"image_shape": (1, 8, 8), "encoder": "deep_conv"},
+    "windows": {"signal_shape": (1, 64)},
+    "unet": {"image_shape": (1, 8, 8), "score_network": "unet"},
+}
+
+
+def n_weights(module):
+    return sum(weight.numel() for weight in module.parameters())
+
+
+def fitted(**parameters):
+    return DiffusionRepresentation(4, **QUICK | parameters).fit(X)
+
+
+@pytest.mark.parametrize("networks", NETWORKS.values(), ids=NETWORKS)
+def test_weights_grow_with_the_size(networks):
+    models = [
+        fitted(network_size=size, **networks).net_.module_
+        for size in ("small", "base", "large")
+    ]
+    for part in ("encoder", "score_network"):
+        small, base, large = (n_weights(getattr(model, part)) for model in models)
+        # Doubling all widths multiplies weights by 4, but rows and codes keep theirs.
+        assert 1.5 * small < base <= 4 * small
+        assert 1.5 * base < large <= 4 * base
+
+
+def test_names_stand_for_numbers():
+    shape = {"image_shape": (1, 8, 8)}
+    codes = fitted(**shape).transform(X)
+    for size in ("base", 1, 1.0):
+        same = fitted(network_size=size, **shape).transform(X)
+        np.testing.assert_array_equal(same, codes)
+    large, twice = (fitted(network_size=size, **shape) for size in ("large", 2))
+    np.testing.assert_array_equal(large.transform(X), twice.transform(X))
+    assert not np.allclose(large.transform(X), codes)
+
+
+def test_noise_space_does_not_depend_on_the_size():
+    """Losses of networks of different sizes can be compared."""
+    shape = {"image_shape": (1, 8, 8)}
+    spaces = [
+        fitted(network_size=size, **shape).net_.module_.space
+        for size in ("small", "base", "large")
+    ]
+    assert all(isinstance(space, FeatureSpace) for space in spaces)
+    assert len({space.bank.width for space in spaces}) == 1
+    rows = ViewedRows(
+        torch.from_numpy(X).float().view(-1, 1, 8, 8), list, torch.Generator()
+    )
+    assert {space(rows.X).shape for space in spaces} == {(48, 64)}
+
+
+def test_size_of_an_own_network_is_its_own():
+    """`network_size` is not passed to user-defined networks."""
+
+    def encoder(data_shape, n_outputs, time_conditioned):
+        return torch.nn.Linear(*data_shape, n_outputs)
+
+    rep = fitted(encoder=encoder, network_size="large")
+    assert n_weights(rep.net_.module_.encoder) == 65 * 4
+
+
+@pytest.mark.parametrize("conditioning", ["readout", "full"])
+def test_deep_encoder_starts_as_the_shallow_one(conditioning):
+    parameters = {
+        "image_shape": (1, 8, 8),
+        "t_grid": 2,
+        "time_conditioning": conditioning,
+    }
+    shallow, deep = (
+        fitted(encoder=encoder, **parameters).transform(X)
+        for encoder in ("conv", "deep_conv")
+    )
+    np.testing.assert_array_equal(deep, shallow)
+
+
+def test_deep_encoder_learns_in_all_layers():
+    rep = DiffusionRepresentation(
+        4,
+        encoder="deep_conv",
+        network_size="small",
+        image_shape=(1, 8, 8),
+        batch_size=24,
+        max_epochs=12,
+        random_state=0,
+    )
+    before = rep.set_params(max_epochs=0).fit(X).net_.module_.encoder
+    rep.set_params(max_epochs=12).fit(X)
+    after = dict(rep.net_.module_.encoder.named_parameters())
+    for name, weight in before.named_parameters():
+        assert not torch.equal(weight, after[name]), name
+    loss = rep.history_["train_loss"].to_numpy()
+    assert loss[-3:].mean() < loss[:3].mean()
+
+
+@pytest.mark.parametrize("size", [0, -1.0, 17, np.inf, np.nan, "huge", None])
+def test_invalid_size_is_refused(size):
+    with pytest.raises(ValueError, match="network_size"):
+        fitted(network_size=size)
