@@ -10,6 +10,8 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from skorch.callbacks import Callback
 
 from diffrep import (
     DiffusionRepresentation,
@@ -149,9 +151,35 @@ def test_few_labels_on_the_device(digits):
     assert np.mean(found == digits[1]) > 0.5
 
 
-@pytest.mark.skipif(
+needs_a_gpu = pytest.mark.skipif(
     os.environ.get("DIFFREP_DEVICE", "cpu") != "cuda", reason="needs a GPU"
 )
+
+
+class NoWaits(Callback):
+    """An error if the CPU waits for the GPU between the second batch and the last."""
+
+    def on_batch_begin(self, net, training=False, **kwargs):
+        n_done = net.run_.position
+        torch.cuda.set_sync_debug_mode("error" if 0 < n_done < 6 else "default")
+
+    def on_train_end(self, net, **kwargs):
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@needs_a_gpu
+@pytest.mark.parametrize("name", ["images", "table", "unet", "simclr", "signals"])
+@pytest.mark.parametrize("augment", ["auto", "photo"])
+def test_no_step_waits_for_the_gpu(name, augment, digits):
+    # Of 400 rows in batches of 64 there are seven.
+    if augment == "photo" and name in {"table", "signals"}:
+        pytest.skip("views of images")
+    rep = clone(REPRESENTATIONS[name])
+    rep.set_params(augment=augment, callbacks=[NoWaits()]).fit(digits[0])
+    assert torch.cuda.get_sync_debug_mode() == 0
+
+
+@needs_a_gpu
 def test_rows_are_moved_to_the_gpu_once(digits):
     before = torch.cuda.memory_allocated()
     rep = DiffusionRepresentation(**IMAGES).fit(digits[0])

@@ -205,18 +205,18 @@ def blur(
     view : Tensor of shape (n, C, H, W)
     """
     reach = math.ceil(2 * largest)
-    std = (largest * _share(x, generator)).clamp(min=1e-6)  # which blurs nothing
-    chosen = _share(x, generator) < share
+    std = largest * _share(x, generator)
+    # All images are blurred, the others by nothing: to select some of them, the CPU
+    # would have to wait for the GPU.
+    std = torch.where(_share(x, generator) < share, std, 0.0).clamp(min=1e-6)
     offsets = torch.arange(-reach, reach + 1, device=x.device)
-    weights = (-((offsets / std[chosen, None]) ** 2) / 2).softmax(1)
-    # Per image, one matrix averages over its columns and one over its rows.
+    weights = (-((offsets / std[:, None]) ** 2) / 2).softmax(1)
+    # For each image, one matrix averages over columns and one over rows.
     down, across = (
         _averages(weights, offsets, n_pixels)[:, None].to(x.dtype)
         for n_pixels in x.shape[2:]
     )
-    view = x.clone()
-    view[chosen] = (down @ x[chosen] @ across.mT).to(x.dtype)  # autocast rounds it
-    return view
+    return (down @ x @ across.mT).to(x.dtype)  # autocast rounds
 
 
 def cutout(x: Tensor, generator: torch.Generator, largest: float = 0.5) -> Tensor:

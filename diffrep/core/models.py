@@ -125,8 +125,8 @@ class EncoderModel(nn.Module):
         if not self.time_conditioned:
             codes = rows.through(lambda x: code(x, last))
             ratios = rows.X.new_tensor(NOISE_RATIOS)
-            lowest, highest = self.times.ratio_range(ratios)
-            ratios = ratios.clamp(lowest, 0.9 * highest)
+            lowest, highest = self.times.ratio_range(ratios.dtype)
+            ratios = ratios.clamp(float(lowest), float(0.9 * highest))
             self.readout.times[:-1] = self.times.sde.time_at(ratios)
             noise = torch.randn(
                 rows.X.shape, generator=rows.generator, device=rows.X.device

@@ -106,7 +106,7 @@ class Rows(Dataset):
         return len(self.X) if self.index is None else len(self.index)
 
     def __getitem__(self, chosen):
-        """Batch of the rows numbered by `chosen`, a slice or an array of int.
+        """Return the rows with indices `chosen`, a slice or an array of int.
 
         Returns
         -------
@@ -115,7 +115,8 @@ class Rows(Dataset):
         """
         x = y = self._rows(chosen)
         if self.y is not None:
-            y = torch.from_numpy(self.y[self._numbers(chosen)]).to(self.device)
+            y = torch.from_numpy(self.y[self._numbers(chosen)])
+            y = _moved(y, self.device)
         if self.space is None:
             return x, y
         if self._all_points is None:
@@ -153,14 +154,14 @@ class Rows(Dataset):
 
     def _standardised(self, numbers):
         if self.given_shape == self.data_shape:
-            return self._scaled(numbers).to(self.device)
+            return _moved(self._scaled(numbers), self.device)
         numbers = np.arange(len(self.X))[numbers]
         n_parts = 1 + len(numbers) * self.X.shape[1] // MAX_PART
         images = [
             averaged(self._scaled(part), self.data_shape[1:])
             for part in np.array_split(numbers, n_parts)
         ]
-        return torch.cat(images).to(self.device)
+        return _moved(torch.cat(images), self.device)
 
     def _scaled(self, numbers):
         rows = self.standardizer.transform(self.X[numbers])
@@ -230,10 +231,20 @@ def padded(function, x):
 
 
 def _chosen(tensor, chosen):
-    """Rows of a tensor, by a slice or an array of int."""
+    """Return rows of a tensor; `chosen` is a slice or an array of int."""
     if isinstance(chosen, slice):
         return tensor[chosen]
-    return tensor[torch.from_numpy(chosen).to(tensor.device)]
+    return tensor[_moved(torch.from_numpy(chosen), tensor.device)]
+
+
+def _moved(tensor, device):
+    """Return a tensor on a device, from pinned memory if that is a GPU.
+
+    The CPU then does not wait for the copy.
+    """
+    if device.type == "cuda":
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def hold_out(n, share, rng):
@@ -285,7 +296,7 @@ def blocks(batches, n_rows, n_values):
 
 
 class RowBatches:
-    """Batches of nearly equal size, in a new order each time it is iterated.
+    """Batches of nearly equal size, in a new order in each epoch.
 
     With several processes, each gets its share of every batch.
 
@@ -327,7 +338,7 @@ class MixedBatches:
     labelled : ndarray of bool
         Mask of the rows with a label, which are repeated.
     n_labelled : int
-        Labelled rows in a batch, fewer than `batch_size`.
+        Number of labelled rows in a batch, fewer than `batch_size`.
     order : callable
         ``order(n)`` returns the order of all rows of the next epoch.
     """

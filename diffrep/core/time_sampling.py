@@ -56,9 +56,12 @@ class TimeSampling(ABC):
     def ppf(self, u: Tensor) -> Tensor:
         """Quantiles of t at the levels `u`, with the shape of `u`."""
 
-    def ratio_range(self, like: Tensor) -> Tensor:
-        """Return the smallest and largest sigma / alpha, as a tensor ``(2,)``."""
-        return self.sde.noise_to_signal(like.new_tensor([self.t_min, 1.0]))
+    def ratio_range(self, dtype: torch.dtype) -> Tensor:
+        """Return the smallest and largest sigma / alpha, as a tensor ``(2,)``.
+
+        It is on the CPU, from where numbers go to a GPU without waiting for it.
+        """
+        return self.sde.noise_to_signal(torch.tensor([self.t_min, 1.0], dtype=dtype))
 
 
 class Uniform(TimeSampling):
@@ -75,7 +78,7 @@ class HighNoise(TimeSampling):
     """
 
     def ppf(self, u):
-        low, high = self.ratio_range(u)
+        low, high = self.ratio_range(u.dtype)
         return self.sde.time_at(low + u * (high - low)).clamp(self.t_min, 1)
 
 
@@ -94,7 +97,7 @@ class LogNormal(TimeSampling):
     std: float = 1.2
 
     def ppf(self, u):
-        ends = (self.ratio_range(u).log() - self.mean) / self.std
+        ends = (self.ratio_range(u.dtype).log() - self.mean) / self.std
         low, high = torch.special.ndtr(ends)
         log_ratio = self.mean + self.std * torch.special.ndtri(low + u * (high - low))
         return self.sde.time_at(log_ratio.exp()).clamp(self.t_min, 1)
