@@ -34,6 +34,7 @@ def show_versions():
             lines[package] = version(package)
         except PackageNotFoundError:
             lines[package] = "not installed"
+    lines["torch"] = torch.__version__  # says for which device it was built
     lines["threads"] = torch.get_num_threads()
     lines["CUDA"] = torch.version.cuda if torch.cuda.is_available() else "none"
     lines["MPS"] = "available" if torch.backends.mps.is_available() else "none"

@@ -115,6 +115,7 @@ OTHER_VALUES = {
     "image_shape": (1, 2, 4),
     "signal_shape": (2, 4),
     "encoder": "mlp",
+    "network_size": "large",
     "init": "random",
     "score_network": "unet",
     "noise_space": "data",

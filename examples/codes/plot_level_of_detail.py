@@ -34,7 +34,7 @@ ink = X.sum(axis=1)
 # deterministic and a variational code.
 stroke = PAPER_SETTING | {"time_conditioning": "readout"}  # one code for all t
 classes = stroke | {"loss_weighting": "edm", "time_sampling": "high_noise"}
-shared = {"image_shape": (1, 14, 14), "max_epochs": 16, "random_state": 0}
+shared = {"image_shape": (1, 14, 14), "max_epochs": 10, "random_state": 0}
 representations = {
     "DRL, uniform t": DiffusionRepresentation(2, **shared, **stroke),
     "DRL, high noise": DiffusionRepresentation(2, **shared, **classes),
