@@ -76,11 +76,11 @@ def test_losses_are_read_once_in_an_epoch(X):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_rows_are_not_copied_whole(dtype):
-    X = np.random.default_rng(0).integers(0, 200, size=(20_000, 64)).astype(dtype)
+    X = np.random.default_rng(0).integers(0, 200, size=(40_000, 64)).astype(dtype)
     rep = DiffusionRepresentation(2, **REP | {"max_epochs": 1, "batch_size": 4000})
     rep.fit(X[:8000])
     peaks = []
-    for n in (10_000, 20_000):
+    for n in (20_000, 40_000):
         tracemalloc.start()
         rep.fit(X[:n])
         fitted = tracemalloc.get_traced_memory()[1]
@@ -88,5 +88,5 @@ def test_rows_are_not_copied_whole(dtype):
         rep.transform(X[:n])
         peaks.append((fitted, tracemalloc.get_traced_memory()[1] - n * 2 * 4))
         tracemalloc.stop()
-    more = np.subtract(peaks[1], peaks[0]) / 10_000  # bytes for each row more
+    more = np.subtract(peaks[1], peaks[0]) / 20_000  # bytes for each row more
     assert (more < 20).all()  # the order of the rows is eight; a row itself is 64

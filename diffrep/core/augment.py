@@ -206,7 +206,7 @@ def blur(
     """
     reach = math.ceil(2 * largest)
     std = largest * _share(x, generator)
-    # All images are blurred, the others by nothing: to select some of them, the CPU
+    # Other images are blurred by a width near 0. To select the chosen ones, the CPU
     # would have to wait for the GPU.
     std = torch.where(_share(x, generator) < share, std, 0.0).clamp(min=1e-6)
     offsets = torch.arange(-reach, reach + 1, device=x.device)

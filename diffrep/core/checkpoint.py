@@ -98,12 +98,13 @@ class Checkpoints:
         return peers().agree(self._newest() if peers().rank == 0 else None)
 
     def _packed(self, state):
-        payload = io.BytesIO()
-        torch.save(state, payload)
+        file = io.BytesIO()
+        torch.save(state, file)
+        payload = file.getvalue()
         line = json.dumps(self.record).encode() + b"\n"
         checksum = hashlib.sha256(line)
-        checksum.update(payload.getbuffer())
-        return checksum.digest(), line, payload.getbuffer()
+        checksum.update(payload)
+        return checksum.digest(), line, payload
 
     def _write(self, parts):
         self.folder.mkdir(parents=True, exist_ok=True)
