@@ -24,7 +24,7 @@ SECTIONS = {
     "interrupts": (interrupts, 300),
     "files": (files, 200_000),
     "checkpoints": (checkpoints, 2000),
-    "inputs": (inputs, 4000),
+    "inputs": (inputs, 12_000),
 }
 
 

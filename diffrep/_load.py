@@ -90,6 +90,6 @@ def load(path, *, device=None, **parameters):
     data = Path(path).expanduser().read_bytes()
     try:
         return read(data, ESTIMATORS, parameters, device)
-    except Exception as error:  # whatever a malformed file makes any part raise
+    except Exception as error:  # malformed files raise errors of all classes
         reason = str(error) if isinstance(error, ValueError) else repr(error)
         raise ModelFileError(f"Cannot load {path}: {reason[:1000]}") from error

@@ -1,4 +1,4 @@
-"""Model files: one safetensors file that holds an estimator, and no code.
+"""Model files: safetensors files of estimators, without code.
 
 The tensors are weights and fitted arrays. The metadata are two texts: the number of the
 format, and all other values in JSON. Values that JSON cannot represent are objects with

@@ -26,7 +26,7 @@ class ModelFileError(ValueError):
 
 
 class CodeCollapseWarning(UserWarning):
-    """A code holds almost no information, or its penalty is too large."""
+    """Codes contain almost no information, or their penalty is too large."""
 
 
 class DivergenceError(RuntimeError):

@@ -470,7 +470,9 @@ def test_a_full_disk(name, n, tmp_path):
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
     with (
         killed_at(n, os, name, error=full),
-        pytest.warns(CheckpointWarning, match=r"No space left.*Training goes on") as w,
+        pytest.warns(
+            CheckpointWarning, match=r"No space left.*Training continues"
+        ) as w,
     ):
         rep.fit(X)
     assert len(w) == 1

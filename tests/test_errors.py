@@ -116,6 +116,16 @@ def test_networks_that_are_already_built(name):
         rep.fit(X)
 
 
+@pytest.mark.parametrize("name", ["encoder", "score_network"])
+def test_factories_of_nothing(name):
+    def nothing(*shape):
+        return None
+
+    rep = DiffusionRepresentation(**QUICK, **{name: nothing})
+    with pytest.raises(TypeError, match=f"{name} returned None.*nn.Module"):
+        rep.fit(X)
+
+
 def test_variational_encoder_is_asked_for_two_numbers_a_component():
     rep = VariationalDiffusionRepresentation(**QUICK, encoder=WrongWidth)
     with pytest.raises(ValueError, match=r"expected \(2, 4\)"):
@@ -139,3 +149,9 @@ def test_columns_that_hardly_say_anything():
     wild, wilder = (rows * np.where(np.arange(9) == 1, s, 1) for s in (1e9, 1e30))
     assert np.isfinite(rep.transform(wild)).all()
     np.testing.assert_array_equal(rep.transform(wild), rep.transform(wilder))
+
+
+def test_lists_of_arrays_of_objects_are_rows():
+    rep = DiffusionRepresentation(**QUICK).fit(X)
+    rows = [row.astype(object) for row in X]
+    np.testing.assert_array_equal(rep.transform(rows), rep.transform(X))

@@ -223,7 +223,7 @@ def test_numbers_of_labels_that_cannot_be_drawn_are_left_out(labelled):
 
 @pytest.mark.parametrize("wrong", [[0.5], "many", ["all", None]])
 def test_numbers_of_labels_of_another_kind(labelled, wrong):
-    with pytest.raises(ValueError, match="may hold integers and 'all'"):
+    with pytest.raises(ValueError, match="expected integers and 'all'"):
         label_efficiency(IDENTITY, *labelled, n_labels=wrong)
 
 

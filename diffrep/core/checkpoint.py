@@ -81,7 +81,7 @@ class Checkpoints:
         except OSError as error:
             warnings.warn(
                 f"A checkpoint could not be written to {self.folder}: {error}. "
-                "Training goes on without it. Make room, or choose another folder.",
+                "Training continues without it. Free some space, or use another one.",
                 CheckpointWarning,
                 stacklevel=2,
             )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -66,7 +68,9 @@ class EncoderModel(nn.Module):
         self.time_conditioned = time_conditioned
         self.code = code
         self.n_outputs = code.outputs_per_component * n_components
-        self.encoder = encoder(self.data_shape, self.n_outputs, time_conditioned)
+        self.encoder = required_module(
+            "encoder", encoder(self.data_shape, self.n_outputs, time_conditioned)
+        )
         self.times = times
         self.augment = augment
         self.n_columns = n_columns or n_components
@@ -192,7 +196,9 @@ class DiffusionModel(EncoderModel):
         **shared,
     ):
         super().__init__(**shared)
-        self.score_network = score_network(self.space.shape, self.n_components)
+        self.score_network = required_module(
+            "score_network", score_network(self.space.shape, self.n_components)
+        )
         self.null_code = nn.Parameter(torch.zeros(self.n_components))
         self.preconditioning = preconditioning
         self.code_dropout = code_dropout
@@ -299,6 +305,15 @@ class DiffusionModel(EncoderModel):
         z = x0.new_zeros(len(x0), self.n_components)
         F = self.score_network(x0, t, z)
         require_shape("score_network", self.score_network, F, *x0.shape)
+
+
+def required_module(name: str, network: Any) -> Any:
+    """Return a network; raise TypeError if it is not an ``nn.Module``."""
+    if not isinstance(network, nn.Module):
+        raise TypeError(
+            f"{name} returned {network!r:.200}; a factory must return an nn.Module."
+        )
+    return network
 
 
 def require_shape(name: str, network: nn.Module, output: Tensor, *shape: int) -> None:

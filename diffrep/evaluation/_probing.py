@@ -29,7 +29,7 @@ __all__ = [
     "times_or_default",
 ]
 
-#: Root of the mean squared length of the centred codes that probes are given.
+#: Root mean squared length of the centred codes that probes receive.
 LENGTH = 4.0
 
 
@@ -75,9 +75,9 @@ def default_probes(seed):
 def probe_codes(codes, y, codes_test, y_test, n_labels, n_draws, probe, seed):
     """Accuracy by number of labels and draw."""
     probe = _linear_probe() if probe is None else probe
-    # One scale for all columns: to give each its own would blow up the small
-    # principal components and spoil PCA. Neither a rotation of the codes nor
-    # columns of zeros change what the penalty of the probe means.
+    # All columns have the same scale, since a scale for each would enlarge the small
+    # components of a PCA. Rotations of the codes and columns of zeros do not change
+    # the effect of the penalty of the probe.
     centre = codes.mean(axis=0)
     length = np.sqrt(np.square(codes - centre).sum(axis=1).mean()) or 1.0
     codes, codes_test = (LENGTH * (c - centre) / length for c in (codes, codes_test))
@@ -99,21 +99,21 @@ def _usable(n_labels, y):
     wrong = [n for n in n_labels if n != "all" and not isinstance(n, Integral)]
     if wrong:
         raise ValueError(
-            f"n_labels holds {wrong[0]!r}; it may hold integers and 'all'. Pass "
-            "[10, 100, 'all'], for instance."
+            f"n_labels contains {wrong[0]!r}; expected integers and 'all', such as "
+            "[10, 100, 'all']."
         )
     n_classes = len(np.unique(y))
     usable = [n for n in n_labels if n == "all" or n_classes <= n < len(y)]
     if not usable:
         raise ValueError(
-            f"n_labels={list(n_labels)} holds nothing between the {n_classes} classes "
-            f"and the {len(y)} rows. Add such a number, or 'all'."
+            f"n_labels={list(n_labels)} has no number between the {n_classes} classes "
+            f"and the {len(y)} rows. Add one, or 'all'."
         )
     return usable
 
 
 def draw_labelled(y, n, seeds):
-    """Return n rows with all classes, stratified if the rarest is sure to come."""
+    """Return n row indices with all classes, stratified if that is possible."""
     seed = int(np.random.SeedSequence(seeds).generate_state(1)[0])
     counts = np.unique(y, return_counts=True)[1]
     if (n * counts // len(y)).min() >= 1 and len(y) - n >= len(counts):

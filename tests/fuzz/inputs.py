@@ -76,7 +76,7 @@ ESTIMATORS = {
 
 #: What may be raised and what may be warned of: these classes, and what scikit-learn
 #: and diffrep derive from them, but no error of linear algebra or of an encoding.
-ERRORS = (ValueError, TypeError, NotFittedError, DivergenceError)
+ERRORS = (ValueError, TypeError, OSError, NotFittedError, DivergenceError)
 WARNINGS = (CodeCollapseWarning, DivergenceWarning, DataConversionWarning)
 
 # --- rows
@@ -385,11 +385,14 @@ RIGHT = {
     "l1_weight": _NUMBER,
     "layer": {"-1", "0"},
     "lr": _NUMBER - {"0"},
+    "max_epochs": {"0"},
     "mixup": {"numpy bool"},
     "n_times": {"None"},
+    "network_size": {"1.5"},
     "random_state": {"0", "None"},
     "reconstruction_weight": _NUMBER,
     "representation": {"None"},
+    "signal_shape": {"None"},
     "supervised_epochs": {"0"},
     "t_grid": {"None"},
     "temperature": _NUMBER - {"0"},
@@ -600,7 +603,6 @@ ARGUMENTS = {
     "transform_batches, batches": lambda e, value: list(e.transform_batches(value)),
     "fit_batches, batches": lambda e, value: copy.deepcopy(e).fit_batches(value),
     "fit, y": lambda e, value: copy.deepcopy(e).fit(X, value),
-    "partial_fit, y": lambda e, value: copy.deepcopy(e).partial_fit(X, value),
     "get_feature_names_out, input_features": lambda e, value: e.get_feature_names_out(
         value
     ),
@@ -611,17 +613,15 @@ ARGUMENTS = {
 def owners(what):
     """Names of the estimators that have the method in which `what` begins.
 
-    Where labels are tried, of those that read them; where rows are coded after a fit,
-    of those that code rows.
+    Where labels are tried, of those that read them.
     """
     method, _, argument = what.partition(", ")
     return [
         name
         for name, e in ESTIMATORS.items()
         if hasattr(e, method)
-        and (argument != "y" or is_classifier(e) or name == "DRL, classes")
+        and (argument != "y" or is_classifier(e))
         and (method != "encode" or e.t_grid is not None)
-        and (method != "fit_transform" or name != "DRL, classes")
     ]
 
 
