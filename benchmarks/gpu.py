@@ -5,7 +5,8 @@
 
 "tests" runs the part of the test suite that is about devices. "steps" fits the default
 and larger networks in float32, TF32 and bfloat16 and prints milliseconds of a step,
-images per second and the largest memory that was allocated. "quality" fits
+images per second, TFLOP per second of matrix products and convolutions, to compare with
+the peak of the card, and the largest memory that was allocated. "quality" fits
 representations of the images of cifar10*.npz in FOLDER for the given seconds each and
 prints the accuracy of a linear classifier with 1,000 and all labels and of 5 nearest
 neighbours; without FOLDER there are no such rows. Every row is printed, and appended to
@@ -29,6 +30,7 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
 from skorch.callbacks import Callback
+from torch.utils.flop_counter import FlopCounterMode
 
 from diffrep import DiffusionRepresentation
 from diffrep.baselines import AutoencoderRepresentation, SimCLRRepresentation
@@ -160,9 +162,19 @@ def step(device, n, name, side, channels, batch_size, precision):
     start = now(device)
     rep.transform(X)
     found["transform_images_a_second"] = round(n / (now(device) - start))
+    rep.set_params(callbacks=None)
+    n_flops = operations(rep, X[:batch_size], 2) - operations(rep, X[:batch_size], 1)
+    found["tflop_a_second"] = round(n_flops * n / batch_size / epoch / 1e12, 3)
     if device.type == "cuda":
         found["peak_memory_mb"] = torch.cuda.max_memory_allocated(device) >> 20
     return found
+
+
+def operations(rep, X, n_steps):
+    """Floating point operations of a fit of one batch for so many steps."""
+    with FlopCounterMode(display=False) as counter:
+        rep.set_params(max_epochs=n_steps).fit(X)
+    return counter.get_total_flops()
 
 
 def quality(device, arguments):
