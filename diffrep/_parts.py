@@ -35,7 +35,6 @@ __all__ = [
     "read_shape",
     "score_network_factory",
     "shortest_distinct",
-    "size_factor",
     "space_class",
     "time_density",
     "time_sampling_of",
@@ -74,7 +73,7 @@ def encoder_factory(encoder, network_size, times, data_shape):
     if encoder == "auto":
         encoder = kind_of(data_shape).encoder
     _check_kind("encoder", encoder, data_shape, "'mlp'")
-    backbone = partial(BACKBONES[encoder], size=size_factor(network_size))
+    backbone = partial(BACKBONES[encoder], size=_size_factor(network_size))
     return partial(Encoder, backbone, span)
 
 
@@ -114,10 +113,10 @@ def score_network_factory(score_network, network_size, space, data_shape):
             f"score_network={score_network!r} needs noise in the data. Use "
             "noise_space='data', or score_network='mlp'."
         )
-    return partial(SCORE_NETWORKS[score_network], size=size_factor(network_size))
+    return partial(SCORE_NETWORKS[score_network], size=_size_factor(network_size))
 
 
-def size_factor(network_size):
+def _size_factor(network_size):
     """Return the factor of widths for a size, which may be given by its name."""
     return SIZES.get(network_size, network_size)
 

@@ -155,9 +155,8 @@ def check_rows(estimator, X, y="no_validation", *, reset):
             "Use X.filled(value), or an imputer on X.filled(np.nan)."
         )
     with refused_plainly(REMEDIES):
-        if isinstance(
-            X, list | tuple
-        ):  # scikit-learn does not convert those of objects
+        # scikit-learn converts arrays of objects to numbers, but not lists of them.
+        if isinstance(X, list | tuple):
             X = np.asarray(X)
         checked = validate_data(estimator, X, y, reset=reset, ensure_all_finite=False)
         rows = checked[0] if isinstance(checked, tuple) else checked

@@ -163,20 +163,22 @@ class NoWaits(Callback):
         n_done = net.run_.position
         torch.cuda.set_sync_debug_mode("error" if 0 < n_done < 6 else "default")
 
-    def on_train_end(self, net, **kwargs):
-        torch.cuda.set_sync_debug_mode("default")
-
 
 @needs_a_gpu
-@pytest.mark.parametrize("name", ["images", "table", "unet", "simclr", "signals"])
-@pytest.mark.parametrize("augment", ["auto", "photo"])
+@pytest.mark.parametrize(
+    ("name", "augment"),
+    [
+        *((name, "auto") for name in ("images", "table", "unet", "simclr", "signals")),
+        *((name, "photo") for name in ("images", "unet", "simclr")),
+    ],
+)
 def test_no_step_waits_for_the_gpu(name, augment, digits):
     # Of 400 rows in batches of 64 there are seven.
-    if augment == "photo" and name in {"table", "signals"}:
-        pytest.skip("views of images")
     rep = clone(REPRESENTATIONS[name])
-    rep.set_params(augment=augment, callbacks=[NoWaits()]).fit(digits[0])
-    assert torch.cuda.get_sync_debug_mode() == 0
+    try:
+        rep.set_params(augment=augment, callbacks=[NoWaits()]).fit(digits[0])
+    finally:  # a wait is an error in the middle of an epoch
+        torch.cuda.set_sync_debug_mode("default")
 
 
 @needs_a_gpu
