@@ -9,6 +9,8 @@ if one is over it.
 
 import argparse
 import copy
+import resource
+import subprocess
 import sys
 import tempfile
 import time
@@ -330,12 +332,53 @@ def latency(quick):
     return {}
 
 
+PROGRAMS = {
+    "import torch, pandas, sklearn and skorch": (
+        "import torch, pandas, skorch, sklearn.model_selection"
+    ),
+    "import diffrep": "import diffrep",
+    "import, load and transform": (
+        "import diffrep; diffrep.load({path!r}).transform({X})"
+    ),
+    "import and fit of 60 rows, max_epochs=0": (
+        "import diffrep; diffrep.DiffusionRepresentation(max_epochs=0).fit({X})"
+    ),
+    "import and fit of 60 rows, max_epochs=5": (
+        "import diffrep; diffrep.DiffusionRepresentation(max_epochs=5).fit({X})"
+    ),
+}
+
+
+def startup(quick):
+    """CPU seconds of programs in new processes."""
+    X = [[i % 7, i % 5, i % 3] for i in range(60)]
+    seconds = {name: [] for name in PROGRAMS}
+    with tempfile.TemporaryDirectory() as folder:
+        path = f"{folder}/rep.safetensors"
+        DiffusionRepresentation(max_epochs=0).fit(X).save(path)
+        for _ in range(3 if quick else 9):
+            for name, program in PROGRAMS.items():
+                start = children_seconds()
+                script = program.format(path=path, X=X)
+                subprocess.run([sys.executable, "-c", script], check=True)
+                seconds[name].append(children_seconds() - start)
+    for name, found in seconds.items():
+        print(f"{name}: {median(found):.2f} s")
+    return {}
+
+
+def children_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
 SECTIONS = {
     "fit": fit,
     "transform": transform,
     "cores": cores,
     "growth": growth,
     "latency": latency,
+    "startup": startup,
     "choices": choices,
 }
 

@@ -15,8 +15,8 @@ from diffrep.semi_supervised import LaplaceNetClassifier
 def main():
     torch.set_num_threads(1)
     PartialState(cpu=True)
-    X, y = load_digits(return_X_y=True)
-    options = {"max_epochs": 8, "batch_size": 128, "device": "cpu"}
+    X, y = (rows[:900] for rows in load_digits(return_X_y=True))
+    options = {"max_epochs": 8, "batch_size": 64, "device": "cpu"}
     rep = DiffusionRepresentation(16, random_state=0, verbose=1, **options)
     unseeded = DiffusionRepresentation(4, augment=None, **options | {"max_epochs": 1})
     few = LaplaceNetClassifier(rep, random_state=0, **options | {"max_epochs": 2})

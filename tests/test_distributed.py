@@ -20,9 +20,10 @@ SCRIPT = Path(__file__).with_name("distributed_script.py")
 def launch(folder, n_processes):
     """Run the script; what each process saved, and its standard error."""
     folder.mkdir()
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    launcher = torchrun if n_processes == 2 else []
     run = subprocess.run(
-        [*torchrun, f"--nproc_per_node={n_processes}", str(SCRIPT), str(folder)],
+        [sys.executable, *launcher, str(SCRIPT), str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
@@ -57,7 +58,7 @@ def test_the_loss_follows_that_of_one_process(runs):
 
 def test_codes_and_labels_are_as_good(runs):
     ((two, _), _), ((one,), _) = runs
-    y = load_digits().target
+    y = load_digits().target[:900]
     probed, called = [], []
     for run in (two, one):
         probe = LogisticRegression(max_iter=2000).fit(run["codes"][:200], y[:200])

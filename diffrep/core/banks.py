@@ -356,7 +356,9 @@ def overlapping_averages(length: int, n: int) -> Tensor:
     small shift changes an average little; the identity if n is `length`.
     """
     distance = length / n
-    centres = (torch.arange(n) + 0.5) * distance - 0.5
-    apart = (torch.arange(length) - centres[:, None]).abs()
+    # On the CPU even if a model is built on "meta", to compare shapes.
+    samples, centres = (torch.arange(k, device="cpu") for k in (length, n))
+    centres = (centres + 0.5) * distance - 0.5
+    apart = (samples - centres[:, None]).abs()
     weights = (1 - apart / distance).clamp(min=0)
     return weights / weights.sum(1, keepdim=True)

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from inspect import unwrap
 
 import torch
+from torch.optim import SGD, AdamW, Optimizer
 
 __all__ = ["N_WARMUP_STEPS", "AveragedAdamW", "AveragedSGD", "warmup_cosine"]
 
@@ -30,8 +33,10 @@ def warmup_cosine(step: int, n_steps: int | None) -> float:
     return (1 + math.cos(math.pi * min(1.0, passed))) / 2
 
 
-class _Averaged(torch.optim.Optimizer):
+class _Averaged(Optimizer):
     """Optimizer that also keeps an exponential moving average of the weights.
+
+    Subclasses define `update`, the step of the optimizer without averages.
 
     The decay at update n is ``min(decay, (1 + n) / (10 + n))``, so that the initial
     weights are soon forgotten. The averages are part of the state of the optimizer.
@@ -45,6 +50,14 @@ class _Averaged(torch.optim.Optimizer):
         Parameters of the optimizer of torch.
     """
 
+    # torch wraps these methods to exclude them from compilation, and the wrappers
+    # import its compiler, which takes two seconds in every new process.
+    add_param_group = unwrap(Optimizer.add_param_group)
+    zero_grad = unwrap(Optimizer.zero_grad)
+    state_dict = unwrap(Optimizer.state_dict)
+    load_state_dict = unwrap(Optimizer.load_state_dict)
+    update: Callable
+
     def __init__(self, params, decay=0.999, **kwargs):
         super().__init__(params, **kwargs)
         for group in self.param_groups:
@@ -53,7 +66,7 @@ class _Averaged(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure=None):
-        loss = super().step(closure)
+        loss = self.update(closure)
         for group in self.param_groups:
             weights, averages = self._weights_and_averages(group)
             n = group["n_updates"]
@@ -79,8 +92,10 @@ class _Averaged(torch.optim.Optimizer):
         return trained, [self.state[weight]["average"] for weight in trained]
 
 
-class AveragedAdamW(_Averaged, torch.optim.AdamW):
+class AveragedAdamW(_Averaged, AdamW):
     """AdamW with averages of the weights, whose decay is `decay`."""
+
+    update = unwrap(AdamW.step)
 
     @staticmethod
     def moments(weight):
@@ -89,5 +104,7 @@ class AveragedAdamW(_Averaged, torch.optim.AdamW):
         return {"step": torch.zeros(()), **dict.fromkeys(names, weight.detach())}
 
 
-class AveragedSGD(_Averaged, torch.optim.SGD):
+class AveragedSGD(_Averaged, SGD):
     """SGD with momentum and averages of the weights, whose decay is `decay`."""
+
+    update = unwrap(SGD.step)
