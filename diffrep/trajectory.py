@@ -110,8 +110,8 @@ class TrajectoryClassifier(BaseCodeClassifier):
     >>> from diffrep.trajectory import TrajectoryClassifier
     >>> X, y = load_wine(return_X_y=True)
     >>> rep = DiffusionRepresentation(8, t_grid=3, max_epochs=5, random_state=0)
-    >>> classifier = TrajectoryClassifier(rep, random_state=0).fit(X, y)
-    >>> classifier.attention_.shape
+    >>> classifier = TrajectoryClassifier(rep, max_epochs=20, random_state=0)
+    >>> classifier.fit(X, y).attention_.shape
     (3, 3)
     """
 

@@ -136,7 +136,7 @@ def test_autoencoder_is_as_good_as_principal_components():
         floor = np.square(rows - kept @ pca.components_[:k]).mean()
         rest = pca.explained_variance_[k:].sum() / 8
         assert floor == pytest.approx(rest, rel=0.1)
-        rep = AE(k, augment=None, random_state=0, max_epochs=25).fit(train)
+        rep = AE(k, augment=None, random_state=0, max_epochs=20).fit(train)
         return rep.score(test), -floor
 
     # Where only noise is left, on the held-out rows nothing is to be gained.

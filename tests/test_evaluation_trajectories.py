@@ -31,7 +31,7 @@ def test_information_of_gaussians():
     correlations = np.array([0.0, 0.5, 0.8, 0.95])
     codes = torch.from_numpy(gaussian_pairs(correlations))
     pairs = torch.tensor([[0, i] for i in range(1, 5)])
-    found = mutual_information(codes, pairs, 2000, 256, generator(0, Stream.SCORE))
+    found = mutual_information(codes, pairs, 1000, 256, generator(0, Stream.SCORE))
     expected = -np.log(1 - correlations**2)  # of two independent components
     np.testing.assert_allclose(found, expected, rtol=0.1, atol=0.03)
 

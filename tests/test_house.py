@@ -114,11 +114,12 @@ def test_scikit_learn_stays_at_the_surface(module):
         assert not private
 
 
-def test_slow_imports_are_left_out(tmp_path):
+def test_modules_are_found_by_name_and_slow_imports_left_out(tmp_path):
     """Matplotlib, and torch's compiler, which its optimizers import on their own."""
     script = """if True:
         import sys
         import diffrep
+        diffrep.evaluation.compare, diffrep.display
         X = [[i % 7, i % 5, i % 3] for i in range(60)]
         rep = diffrep.DiffusionRepresentation(2, max_epochs=2, device="cpu").fit(X)
         rep.save("rep.safetensors")

@@ -59,7 +59,7 @@ def test_profile_is_the_information_of_gaussian_data(linear):
         before, after = (np.linalg.slogdet(C)[1] for C in noisy)
         return (before - after) / 2
 
-    profile = information_profile(linear, gaussian(1, 10_000))
+    profile = information_profile(linear, gaussian(1, 5000))
     assert list(profile) == [
         "t",
         "sigma",
@@ -160,7 +160,7 @@ def test_diversity_is_the_variance_that_the_code_leaves():
 
 def test_mixtures_and_reconstruction_join_the_training(digits):
     X = digits[0]
-    shared = {"image_shape": (1, 8, 8), "max_epochs": 30, "random_state": 0}
+    shared = {"image_shape": (1, 8, 8), "max_epochs": 15, "random_state": 0}
     plain = DiffusionRepresentation(8, **shared).fit(X)
     rep = DiffusionRepresentation(8, reconstruction_weight=2.0, **shared).fit(X)
     losses = rep.history_["train_reconstruction"]

@@ -45,7 +45,7 @@ def attentive(curves):
 
 
 def trained(head, **parameters):
-    parameters = {"lr": 1e-2, "max_epochs": 80, "random_state": 0} | parameters
+    parameters = {"lr": 1e-2, "max_epochs": 50, "random_state": 0} | parameters
     return TrajectoryClassifier(head=head, **parameters)
 
 

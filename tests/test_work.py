@@ -77,7 +77,8 @@ def test_losses_are_read_once_in_an_epoch(X):
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
 def test_rows_are_not_copied_whole(dtype):
     X = np.random.default_rng(0).integers(0, 200, size=(40_000, 64)).astype(dtype)
-    rep = DiffusionRepresentation(2, **REP | {"max_epochs": 1, "batch_size": 4000})
+    quick = {"max_epochs": 1, "batch_size": 4000, "network_size": 0.05}
+    rep = DiffusionRepresentation(2, **REP | quick)
     rep.fit(X[:8000])
     peaks = []
     for n in (20_000, 40_000):
