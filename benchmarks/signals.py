@@ -100,6 +100,7 @@ ROWS = {
     "random encoder": of(RandomEncoderRepresentation),
     "AE, as in the paper": of(AutoencoderRepresentation, augment=None, init="random"),
     "start": of(DiffusionRepresentation, max_epochs=0),
+    "start, large": of(DiffusionRepresentation, max_epochs=0, network_size="large"),
     "AE": of(AutoencoderRepresentation),
     "VAE": of(VariationalAutoencoderRepresentation),
     "SimCLR": of(SimCLRRepresentation),

@@ -86,11 +86,11 @@ def space_class(name, space, score_network, data_shape):
     return SPACES[space]
 
 
-def read_shape(encoder, space, data_shape):
+def read_shape(encoder, network_size, space, data_shape):
     """Return the shape of the rows that networks receive.
 
     For the encoders with a bank, large images and long signals are averaged down,
-    unless noise is added to their values.
+    unless noise is added to their values. Larger networks receive larger ones.
     """
     n_places = kind_of(data_shape).n_places
     if n_places is None or encoder not in {"auto", "conv", "deep_conv", "windows"}:
@@ -98,7 +98,8 @@ def read_shape(encoder, space, data_shape):
     if space in {PrincipalSpace, DataSpace}:
         return data_shape
     channels, *sides = data_shape
-    factor = max(1.0, math.prod(sides) / n_places) ** (1 / len(sides))
+    factor = (math.prod(sides) / n_places) ** (1 / len(sides))
+    factor = max(1.0, factor / max(1.0, _size_factor(network_size)))
     return (channels, *(max(1, round(side / factor)) for side in sides))
 
 

@@ -345,7 +345,12 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         self._given_shape = check_data_shape(self, self.n_features_in_)
         device = choose_device(self.device)
         model, arguments = self.make_model(self._given_shape)
-        data_shape = read_shape(self.encoder, arguments.get("space"), self._given_shape)
+        data_shape = read_shape(
+            self.encoder,
+            self.network_size,
+            arguments.get("space"),
+            self._given_shape,
+        )
         view = view_function(self.augment, data_shape)
         arguments = {
             "data_shape": data_shape,

@@ -677,7 +677,8 @@ class DiffusionRepresentation(BaseDiffusion):
         ``(x)``, or ``(x, t)`` if it is time-conditioned; see the developer guide.
     network_size : {"small", "base", "large"} or float, default="base"
         Factor of the widths of the encoder and the score network, up to 16; "small" is
-        0.5, "base" is 1 and "large" is 2.
+        0.5, "base" is 1 and "large" is 2. The encoder of images sees up to 48 pixels
+        per side, and that of signals 512 samples, times this factor if it is above 1.
     init : {"closed_form", "random"}, default="closed_form"
         Initialisation of the encoder. "closed_form" fits it to the data: the code
         consists of the components of its first stage in which rows differ most and

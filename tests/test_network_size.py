@@ -66,6 +66,20 @@ def test_noise_space_does_not_depend_on_the_size():
     assert {space(rows.X).shape for space in spaces} == {(48, 64)}
 
 
+@pytest.mark.parametrize(
+    ("kind", "shape", "averaged", "whole"),
+    [
+        ("image_shape", (1, 30, 120), (1, 24, 96), (1, 30, 120)),
+        ("signal_shape", (2, 1800), (2, 512), (2, 1024)),
+    ],
+)
+def test_large_networks_see_more_pixels_and_samples(kind, shape, averaged, whole):
+    X = np.random.default_rng(0).normal(size=(8, 3600))
+    for size, seen in [("small", averaged), ("base", averaged), ("large", whole)]:
+        rep = DiffusionRepresentation(4, network_size=size, **{kind: shape}, **QUICK)
+        assert rep.fit(X).net_.module_.data_shape == seen
+
+
 def test_size_of_an_own_network_is_its_own():
     """`network_size` is not passed to user-defined networks."""
 

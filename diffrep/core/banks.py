@@ -44,6 +44,10 @@ N_WINDOW_VALUES = 2**22
 #: Weight of the means over parts of a signal, relative to those over all of it.
 PARTS_WEIGHT = 0.25
 
+#: Factor of the features of a signal. A step of Adam changes all weights by about the
+#: same amount, so a code changes less in a step if features are small.
+SIGNAL_FEATURES = 0.25
+
 #: Biases of the random features are uniform within this bound.
 BIAS_BOUND = 0.5
 
@@ -173,7 +177,7 @@ class SignalBank(nn.Module):
     ``(n, *signal_shape)`` to ``(n, width)``, with these features for each filter: the
     shares of responses above some levels, the mean, the maximum, and the means over
     each quarter of the signal. Features of one type and scale are scaled to mean 0 and
-    variance 1 for each signal. The bank is not trained.
+    the same variance for each signal. The bank is not trained.
 
     Half of the filters are fitted to windows at random positions, the others to windows
     with a large variance, which contain the events if most of a signal is noise.
@@ -244,7 +248,7 @@ class SignalBank(nn.Module):
             groups += [normalized(group) for group in (*shares, mean, largest)]
             of_parts = (parts + SQRT_OFFSET).sqrt().flatten(1)
             groups.append(PARTS_WEIGHT * normalized(of_parts))
-        return torch.cat(groups, dim=1)
+        return SIGNAL_FEATURES * torch.cat(groups, dim=1)
 
     @torch.no_grad()
     def initialize(self, rows: ViewedRows) -> ViewedRows:

@@ -35,7 +35,7 @@ class Kind:
         Whether the columns of a channel share one mean and scale.
     n_places : int or None
         Number of pixels or samples to which larger images and longer signals are
-        averaged down.
+        averaged down, for networks of size 1.
     interpolation : str
         Mode of torch's `interpolate` by which they are enlarged again.
     """

@@ -130,7 +130,7 @@ def test_features_of_signals_by_hand(signals):
         for group, weight in [*((g, 1) for g in (*shares, mean, largest)), (parts, 4)]:
             scale_ = np.sqrt(group.var() + 1e-5)
             groups.append((group - group.mean()) / scale_ / weight)
-    expected = np.concatenate(groups)
+    expected = np.concatenate(groups) / 4
     assert len(expected) == bank.width == len(bank.scales) * n_filters * 11
     np.testing.assert_allclose(bank(X[7:8])[0], expected, atol=2e-3)
 
