@@ -4,9 +4,10 @@
                              [--data FOLDER] [--seconds 30] [--out DIR]
 
 "tests" runs the part of the test suite that is about devices. "steps" fits the default
-and larger networks in float32, TF32 and bfloat16 and prints milliseconds of a step,
-images per second, TFLOP per second of matrix products and convolutions, to compare with
-the peak of the card, and the largest memory that was allocated. "quality" fits
+and larger networks in float32, TF32 and bfloat16, with rows that are on the device or
+streamed to it, and with compiled networks. It prints milliseconds of a step, images per
+second, TFLOP per second of matrix products and convolutions, their share of the peak of
+the card, if that is known, and the largest memory that was allocated. "quality" fits
 representations of the images of cifar10*.npz in FOLDER for the given seconds each and
 prints the accuracy of a linear classifier with 1,000 and all labels and of 5 nearest
 neighbours; without FOLDER there are no such rows. Every row is printed, and appended to
@@ -24,6 +25,7 @@ import time
 from datetime import date
 from pathlib import Path
 from statistics import median
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -35,6 +37,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from diffrep import DiffusionRepresentation
 from diffrep.baselines import AutoencoderRepresentation, SimCLRRepresentation
 from diffrep.core.device import choose_device
+from diffrep.core.rows import Rows
 from diffrep.datasets import load_dataset
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,8 +49,14 @@ NETWORKS = {
     "deep_conv": {"encoder": "deep_conv"},
     "wide_resnet + unet": UNET,
 }
+#: TFLOP per second of dense products, from the data sheets of NVIDIA.
+PEAKS = {
+    "A100": {"float32": 19.5, "tf32": 156, "bf16": 312},
+    "H100": {"float32": 67, "tf32": 495, "bf16": 989},
+    "H200": {"float32": 67, "tf32": 495, "bf16": 989},
+}
 STEPS = [
-    (name, side, channels, batch_size, precision)
+    (name, side, channels, batch_size, precision, "")
     for name, side, channels, batch_size in [
         ("default", 28, 1, 256),
         ("default", 32, 3, 256),
@@ -59,6 +68,11 @@ STEPS = [
         ("wide_resnet + unet", 64, 3, 256),
     ]
     for precision in ("float32", "tf32", "bf16")
+] + [
+    ("default", 32, 3, 4096, "float32", "streamed"),
+    ("default", 32, 3, 4096, "float32", "compiled"),
+    ("wide_resnet + unet", 32, 3, 1024, "bf16", "streamed"),
+    ("wide_resnet + unet", 32, 3, 1024, "bf16", "compiled"),
 ]
 QUALITY = {
     "start": DiffusionRepresentation(max_epochs=0),
@@ -95,6 +109,14 @@ class EpochSeconds(Callback):
         return self  # estimators copy callbacks; these seconds are for us
 
 
+class Compiled(Callback):
+    """Compiles the networks before the first epoch."""
+
+    def on_train_begin(self, net, **kwargs):
+        net.module_.encoder.compile()
+        net.module_.score_network.compile()
+
+
 def now(device):
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
@@ -121,18 +143,17 @@ def tested(device, small):
 def steps(device, arguments):
     """Seconds of steps of the default and of larger networks."""
     small = arguments.small
-    for name, side, channels, batch_size, precision in STEPS[:1] if small else STEPS:
+    for settings in STEPS[:1] if small else STEPS:
+        name, side, channels, batch_size, precision, mode = settings
         row = f"{name}, {side} x {side} x {channels}, {batch_size}, {precision}"
         n = 2 * batch_size if small else max(16 * batch_size, 8192)
         yield (
-            row,
-            lambda n=n, settings=(name, side, channels, batch_size, precision): step(
-                device, n, *settings
-            ),
+            f"{row}, {mode}" if mode else row,
+            lambda n=n, settings=settings: step(device, n, *settings),
         )
 
 
-def step(device, n, name, side, channels, batch_size, precision):
+def step(device, n, name, side, channels, batch_size, precision, mode):
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (n, channels, 4, 4), dtype=np.uint8)
     X = coarse.repeat(side // 4, 2).repeat(side // 4, 3).reshape(n, -1)
@@ -143,7 +164,7 @@ def step(device, n, name, side, channels, batch_size, precision):
         batch_size=batch_size,
         max_epochs=4,
         precision="bf16" if precision == "bf16" else "float32",
-        callbacks=[seconds],
+        callbacks=[Compiled(), seconds] if mode == "compiled" else [seconds],
         device=str(device),
         random_state=0,
         **NETWORKS[name],
@@ -151,7 +172,8 @@ def step(device, n, name, side, channels, batch_size, precision):
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     start = now(device)
-    rep.fit(X)
+    with patch.object(Rows, "_fits", Rows._fits if mode != "streamed" else no):
+        rep.fit(X)
     whole = now(device) - start
     epoch = median(seconds.seconds[1:])
     found = {
@@ -164,10 +186,19 @@ def step(device, n, name, side, channels, batch_size, precision):
     found["transform_images_a_second"] = round(n / (now(device) - start))
     rep.set_params(callbacks=None)
     n_flops = operations(rep, X[:batch_size], 2) - operations(rep, X[:batch_size], 1)
-    found["tflop_a_second"] = round(n_flops * n / batch_size / epoch / 1e12, 3)
+    speed = n_flops * n / batch_size / epoch / 1e12
+    found["tflop_a_second"] = round(speed, 3)
     if device.type == "cuda":
+        card = torch.cuda.get_device_name(device)
+        for peaks in (PEAKS[known] for known in PEAKS if known in card):
+            found["percent_of_peak"] = round(100 * speed / peaks[precision], 1)
         found["peak_memory_mb"] = torch.cuda.max_memory_allocated(device) >> 20
     return found
+
+
+def no(rows):
+    """Say that rows do not fit into the memory of the device."""
+    return False
 
 
 def operations(rep, X, n_steps):
