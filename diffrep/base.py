@@ -60,6 +60,7 @@ from diffrep._validation import (
     fit_context,
     fit_standardizer,
     is_empty,
+    validate_params,
 )
 from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.closed_form import ViewedRows
@@ -261,20 +262,28 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         return self._curves(X, check_times(t, self.net_.module_.times.t_min, "t"))
 
     @in_usual_state
-    def to_onnx(self, path):
+    @validate_params(
+        {"dtype": [StrOptions({"float32", "uint8"})]},
+        prefer_skip_nested_validation=True,
+    )
+    def to_onnx(self, path, *, dtype="float32"):
         """Export the map from rows to codes as an ONNX graph, to run without torch.
 
-        Its input is "X", float32 of shape (n_samples, n_features) for any n_samples.
-        Its output is "codes", the result of `transform`, computed in float32 also with
+        Its input is "X", of shape (n_samples, n_features) for any n_samples. Its output
+        is "codes", the result of `transform`, computed in float32 also with
         ``precision="bf16"``.
 
         Parameters
         ----------
         path : str or path-like
             Usually ends in ``.onnx``.
+        dtype : {"float32", "uint8"}, default="float32"
+            Type of the input; "uint8" is for images with values from 0 to 255.
 
         Raises
         ------
+        ValueError
+            If `dtype` is another one.
         ImportError
             If the optional packages are missing: ``pip install diffrep[onnx]``.
         torch.onnx.OnnxExporterError
@@ -284,7 +293,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         model = copy.deepcopy(self.net_.module_).cpu()
         times = self._tensor_times().cpu()
         graph = CodeGraph(model, self.standardizer_, self._given_shape, times)
-        export_onnx(graph, path)
+        export_onnx(graph, path, dtype)
 
     def get_feature_names_out(self, input_features=None):
         """Return the names of the columns of `transform`.

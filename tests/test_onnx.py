@@ -12,6 +12,7 @@ from diffrep.baselines import RandomEncoderRepresentation
 
 X = np.random.default_rng(0).normal(size=(40, 32)).astype(np.float32)
 X[0] *= 100  # beyond what standardised rows are cut at
+PIXELS = np.random.default_rng(0).integers(0, 256, X.shape, dtype=np.uint8)
 QUICK = {"max_epochs": 1, "random_state": 0}
 IMAGES = {"image_shape": (2, 2, 8)}
 
@@ -38,12 +39,14 @@ ESTIMATORS = {
     "images": DiffusionRepresentation(4, **IMAGES, **QUICK),
     "signals": DiffusionRepresentation(4, signal_shape=(2, 16), **QUICK),
 }
+INPUTS = {**dict.fromkeys(ESTIMATORS, X), "images": PIXELS}
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
 def test_the_graph_gives_the_codes(name, tmp_path):
+    X = INPUTS[name]
     rep = ESTIMATORS[name].fit(X)
-    rep.to_onnx(tmp_path / "codes.onnx")
+    rep.to_onnx(tmp_path / "codes.onnx", dtype=X.dtype.name)
     onnx.checker.check_model(tmp_path / "codes.onnx", full_check=True)
     session = onnxruntime.InferenceSession(
         tmp_path / "codes.onnx", providers=["CPUExecutionProvider"]
@@ -60,3 +63,5 @@ def test_networks_that_cannot_be_translated(tmp_path):
     with pytest.raises(torch.onnx.OnnxExporterError, match="Failed to export"):
         rep.to_onnx(path)
     assert not path.exists()
+    with pytest.raises(ValueError, match="The 'dtype' parameter"):
+        rep.to_onnx(path, dtype="float64")

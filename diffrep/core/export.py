@@ -52,6 +52,7 @@ class CodeGraph(nn.Module):
 
     def forward(self, X: Tensor) -> Tensor:
         """Codes ``(n, T * n_components)`` of rows ``(n, n_features)``."""
+        X = X.float()
         if self.n_skewed:
             bent = ((X - self.center) / self.width).asinh()
             X = torch.where(self.is_skewed, bent, X)
@@ -62,11 +63,11 @@ class CodeGraph(nn.Module):
         return self.model.codes(x, self.times).flatten(1)
 
 
-def export_onnx(graph: CodeGraph, path) -> None:
+def export_onnx(graph: CodeGraph, path, dtype: str) -> None:
     """Write a graph in ONNX, with input "X" ``(n, n_features)`` and output "codes"."""
     torch.onnx.export(
         graph.eval(),
-        (torch.zeros(2, len(graph.mean)),),
+        (torch.zeros(2, len(graph.mean), dtype=getattr(torch, dtype)),),
         path,
         input_names=["X"],
         output_names=["codes"],
