@@ -13,7 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from diffrep.core.closed_form import FAINT, ViewedRows, kmeans_filters
+from diffrep.core.closed_form import (
+    FAINT,
+    ViewedRows,
+    kmeans_filters,
+    principal_components,
+)
 from diffrep.core.layers import (
     Conv2d,
     Linear,
@@ -54,6 +59,10 @@ BIAS_BOUND = 0.5
 #: Number of random features of a table, and of columns in each.
 N_UNITS = 512
 N_JOINED = 3
+
+#: Tables with more columns are reduced to this number of principal components.
+N_COLUMNS = 1024
+N_PRINCIPAL = 512
 
 #: Total variance of the columns among the features of a row, relative to that of
 #: the random ones.
@@ -282,7 +291,8 @@ class RowBank(nn.Module):
     """Features of a row of a table: its columns, and rectified sums of a few of them.
 
     A rectified sum ``relu(w . x + b)`` of three columns adds non-linearities and
-    interactions. Maps ``(n, n_features)`` to ``(n, width)``.
+    interactions. In place of more than 1,024 columns there are 512 principal components
+    of them, which are not trained. Maps ``(n, n_features)`` to ``(n, width)``.
 
     Parameters
     ----------
@@ -306,11 +316,16 @@ class RowBank(nn.Module):
         columns = joined_columns(n_features, n_joined, n_units)
         self.register_buffer("columns", columns, persistent=False)
         self.register_buffer("column_weight", torch.ones(()))
+        self.reduced: nn.Module = nn.Identity()
         self.width = n_features + n_units
+        if n_features > N_COLUMNS:
+            self.reduced = Linear(n_features, N_PRINCIPAL).requires_grad_(False)
+            self.width = N_PRINCIPAL + n_units
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
-        return torch.cat([self.column_weight * x, self.responses(x)], dim=1)
+        reduced = self.column_weight * self.reduced(x)
+        return torch.cat([reduced, self.responses(x)], dim=1)
 
     def responses(self, x: Tensor) -> Tensor:
         """Rectified sums ``(n, n_units)`` of rows ``(n, n_features)``."""
@@ -321,6 +336,10 @@ class RowBank(nn.Module):
     def initialize(self, rows: ViewedRows) -> ViewedRows:
         """Draw sums of variance 1, in random directions of whitened columns."""
         X, draws = rows.X.flatten(1), rows.generator
+        if isinstance(self.reduced, Linear):
+            n_components = min(N_PRINCIPAL, len(X))
+            mean, _, directions = principal_components(X, n_components)
+            set_components(self.reduced, mean, directions)
         joined = X[:, self.columns] - X.mean(0)[self.columns]
         covariances = torch.einsum("nui,nuj->uij", joined, joined) / len(X)
         ridge = JOINED_VARIANCE * covariances.diagonal(dim1=1, dim2=2).mean(1) + FAINT

@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 
 from diffrep import DiffusionRepresentation
@@ -56,6 +57,31 @@ def test_columns_weigh_eight_times_the_random_features(n_features):
     columns, random = features[:, :n_features], features[:, n_features:]
     share = columns.var(0).sum() / random.var(0).sum()
     assert share == pytest.approx(8, rel=1e-3)
+
+
+def test_wide_tables_enter_by_their_principal_components():
+    X = normal(700, 30) @ normal(30, 1025) + 0.1 * normal(700, 1025)
+    bank, features = fitted(X)
+    assert features.shape == (700, bank.width) == (700, 512 + 512)
+    found = features[:, :512] / bank.column_weight
+    pca = PCA(30, svd_solver="full").fit(
+        X
+    )  # of a spectrum that falls after thirty components
+    cosines = found[:, :30].T @ torch.from_numpy(pca.transform(X)).float()
+    cosines /= found[:, :30].norm(dim=0)[:, None] * found[:, :30].norm(dim=0)
+    torch.testing.assert_close(cosines.abs(), torch.eye(30), atol=0.01, rtol=0)
+    kept = found.square().sum() / (X - X.mean(0)).square().sum()
+    assert 0.99 < kept <= 1
+
+
+def test_few_rows_of_a_wide_table_have_as_many_components():
+    X = normal(20, 2000)
+    bank, features = fitted(X)
+    found = features[:, :512] / bank.column_weight
+    assert (found[:, 20:] == 0).all()
+    distances = [torch.cdist(rows, rows) for rows in (found, X)]
+    torch.testing.assert_close(*distances, rtol=1e-3, atol=0.05)
+    assert not any(weight.requires_grad for weight in bank.reduced.parameters())
 
 
 def test_constant_columns_do_no_harm():
