@@ -330,7 +330,9 @@ class RowBank(nn.Module):
     def responses(self, x: Tensor) -> Tensor:
         """Rectified sums ``(n, n_units)`` of rows ``(n, n_features)``."""
         weight, bias = self.sums.parameters()
-        return F.relu((x[:, self.columns] * weight).sum(2) + bias)
+        joined = x.index_select(1, self.columns.T.flatten())
+        joined = joined.unflatten(1, self.columns.T.shape)
+        return F.relu((joined * weight.T).sum(1) + bias)
 
     @torch.no_grad()
     def initialize(self, rows: ViewedRows) -> ViewedRows:
