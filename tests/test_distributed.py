@@ -17,11 +17,12 @@ from diffrep.core.distributed import Peers, peers
 SCRIPT = Path(__file__).with_name("distributed_script.py")
 
 
-def launch(folder, n_processes):
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+
+
+def launch(folder, *launcher):
     """Run the script; what each process saved, and its standard error."""
     folder.mkdir()
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    launcher = torchrun if n_processes == 2 else []
     run = subprocess.run(
         [sys.executable, *launcher, str(SCRIPT), str(folder)],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -31,14 +32,13 @@ def launch(folder, n_processes):
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    ranks = range(n_processes)
-    return [np.load(folder / f"rank{rank}.npz") for rank in ranks], run.stderr
+    return [np.load(path) for path in sorted(folder.glob("rank*.npz"))], run.stderr
 
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
-    return launch(folder / "two", 2), launch(folder / "one", 1)
+    return launch(folder / "two", *TORCHRUN), launch(folder / "one")
 
 
 def test_all_processes_hold_the_same_weights(runs):

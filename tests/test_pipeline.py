@@ -59,7 +59,7 @@ def test_grid_search_over_times_and_components(digits):
         ]
     )
     grid = {"rep__t_grid": [None, 4, [0.3, 0.6]], "rep__n_components": [4, 8]}
-    search = GridSearchCV(pipe, grid, cv=2).fit(X, y)
+    search = GridSearchCV(pipe, grid, cv=2, n_jobs=2).fit(X, y)
     assert len(search.cv_results_["params"]) == 6
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     best = search.best_estimator_

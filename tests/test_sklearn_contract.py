@@ -102,12 +102,6 @@ def test_check_estimator(estimator, check):
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 @pytest.mark.parametrize("check", PRIVATE_CHECKS)
 def test_checks_scikit_learn_keeps_to_itself(estimator, check):
-    # They are about parameters, names and containers, so weights may be random.
-    quick = {"max_epochs": 1, "init": "random"}
-    known = estimator.get_params()
-    estimator = clone(estimator).set_params(
-        **{name: value for name, value in quick.items() if name in known}
-    )
     with warnings.catch_warnings():
         # The set_output checks fit on a frame and transform an array, and the
         # other way round, on purpose.

@@ -381,7 +381,7 @@ def overlapping_averages(length: int, n: int) -> Tensor:
     small shift changes an average little; the identity if n is `length`.
     """
     distance = length / n
-    # On the CPU even if a model is built on "meta", to compare shapes.
+    # On the CPU, since arithmetic on "meta" imports torch's compiler.
     samples, centres = (torch.arange(k, device="cpu") for k in (length, n))
     centres = (centres + 0.5) * distance - 0.5
     apart = (samples - centres[:, None]).abs()

@@ -137,7 +137,7 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, width: int, n_frequencies: int = 16):
         super().__init__()
-        # On the CPU even if the model is built on "meta", to compare shapes.
+        # On the CPU, since arithmetic on "meta" imports torch's compiler.
         waves = torch.logspace(-1, 4, n_frequencies, base=2.0, device="cpu")
         self.register_buffer("frequencies", 2 * math.pi * waves, persistent=False)
         self.hidden = Linear(2 * n_frequencies, width)

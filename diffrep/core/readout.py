@@ -79,6 +79,7 @@ class Readout(nn.Module):
         n = len(NOISE_RATIOS) + 1
         self.register_buffer("times", torch.linspace(1 / n, 1, n))
         self.register_buffer("means", torch.zeros(n, width))
+        # torch.eye on "meta" imports torch's compiler.
         columns = torch.zeros(width, n_columns).fill_diagonal_(1)
         self.register_buffer("maps", columns.repeat(n, 1, 1))
         self.register_buffer("cosines", torch.ones(n - 1))

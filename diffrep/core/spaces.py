@@ -69,7 +69,8 @@ class PrincipalSpace(nn.Module):
         n_directions = min(n_features, n_directions)
         self.shape = (n_directions,)
         self.register_buffer("mean", torch.zeros(n_features))
-        self.register_buffer("directions", torch.zeros(n_features, n_directions))
+        directions = torch.zeros(n_features, n_directions).fill_diagonal_(1)
+        self.register_buffer("directions", directions)
         self.register_buffer("scale", torch.ones(n_directions))
 
     def forward(self, x: Tensor) -> Tensor:

@@ -64,9 +64,8 @@ def test_wide_tables_enter_by_their_principal_components():
     bank, features = fitted(X)
     assert features.shape == (700, bank.width) == (700, 512 + 512)
     found = features[:, :512] / bank.column_weight
-    pca = PCA(30, svd_solver="full").fit(
-        X
-    )  # of a spectrum that falls after thirty components
+    # The spectrum falls after thirty components.
+    pca = PCA(30, svd_solver="full").fit(X)
     cosines = found[:, :30].T @ torch.from_numpy(pca.transform(X)).float()
     cosines /= found[:, :30].norm(dim=0)[:, None] * found[:, :30].norm(dim=0)
     torch.testing.assert_close(cosines.abs(), torch.eye(30), atol=0.01, rtol=0)
