@@ -246,17 +246,19 @@ class SignalBank(nn.Module):
             zip(self.scales, self.levels, strict=True)
         ):
             responses = filters @ self.windows(x, scale)
-            strong = F.relu(responses - THRESHOLD)
-            parts = F.adaptive_avg_pool1d(strong, self.n_pooled)
-            above = torch.empty_like(responses)  # fresh memory would cost most
+            values = torch.empty_like(responses)  # fresh memory would cost most
+            torch.clamp(responses, min=THRESHOLD, out=values)
+            parts = F.adaptive_avg_pool1d(values, self.n_pooled) - THRESHOLD
+            mean = values.mean(2) - THRESHOLD
+            largest = F.relu(responses.amax(2) - THRESHOLD)
             shares = [
-                above.copy_(responses).sub_(level).clamp_(-STEP, STEP).mean(2) / STEP
+                torch.sub(responses, level, out=values).clamp_(-STEP, STEP).mean(2)
+                / STEP
                 for level in levels
             ]
-            mean, largest = (strong.mean(2) + SQRT_OFFSET).sqrt(), strong.amax(2)
+            mean, parts = ((m + SQRT_OFFSET).sqrt() for m in (mean, parts))
             groups += [normalized(group) for group in (*shares, mean, largest)]
-            of_parts = (parts + SQRT_OFFSET).sqrt().flatten(1)
-            groups.append(PARTS_WEIGHT * normalized(of_parts))
+            groups.append(PARTS_WEIGHT * normalized(parts.flatten(1)))
         return SIGNAL_FEATURES * torch.cat(groups, dim=1)
 
     @torch.no_grad()
