@@ -35,8 +35,10 @@ oldest:
 	.venv-oldest/bin/pip install --quiet --requirement constraints-oldest.txt
 	.venv-oldest/bin/pip install --quiet --editable . pytest pytest-xdist
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 \
-	    tests/core tests/test_diffusion.py tests/test_errors.py \
-	    tests/test_sklearn_contract.py $(PYTEST)
+	    --dist loadfile tests/core tests/test_diffusion.py tests/test_errors.py \
+	    tests/test_files.py tests/test_network_size.py tests/test_readout.py \
+	    tests/test_signals.py tests/test_sklearn_contract.py tests/test_start.py \
+	    tests/test_streams.py $(PYTEST)
 
 clean:
 	rm -rf .venv .venv-oldest build dist site docs/generated *.egg-info
