@@ -29,11 +29,11 @@ serve: $(VENV)/dev
 
 check: test lint types docs
 
-# The contract tests on the lower bounds of pyproject.toml.
+# Estimators, networks and files on the lower bounds of pyproject.toml.
 oldest:
 	$(PYTHON) -m venv .venv-oldest
 	.venv-oldest/bin/pip install --quiet --requirement constraints-oldest.txt
-	.venv-oldest/bin/pip install --quiet --editable . pytest pytest-xdist
+	.venv-oldest/bin/pip install --quiet --editable . hypothesis pytest pytest-xdist
 	OMP_NUM_THREADS=1 .venv-oldest/bin/python -m pytest -n 2 \
 	    --dist loadfile tests/core tests/test_diffusion.py tests/test_errors.py \
 	    tests/test_files.py tests/test_network_size.py tests/test_readout.py \
