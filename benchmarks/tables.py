@@ -10,7 +10,8 @@ text columns become one-hot. Seven tenths of the rows, 5,000 at most, to fit on,
 at most of the rest to test. Codes go as they are, as in a Pipeline, to logistic
 regression with 10, 100, 1,000 and all labels, and to five nearest neighbours; mean
 ranks over tables and the critical difference at 5 % of Nemenyi's test (Demšar, 2006).
-Rows are appended to the CSV; what stands in it is not run again.
+In "start or raw" the labelled rows select one of the two. Rows are appended to the CSV;
+what stands in it is not run again.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.decomposition import PCA
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.frozen import FrozenEstimator
 from sklearn.kernel_approximation import Nystroem
 from sklearn.linear_model import LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
@@ -41,6 +43,7 @@ from diffrep.baselines import (
     VariationalAutoencoderRepresentation,
 )
 from diffrep.core.objectives import contrastive_loss
+from diffrep.selection import RepresentationSelector
 
 N_LEAST, N_TRAIN, N_TEST = 300, 5000, 3000
 #: Draws of the labelled rows, by their number.
@@ -138,6 +141,8 @@ ROWS = {
     "SCARF of ts3l": partial(ts3l_codes, "SCARF"),
     "DAE of ts3l": partial(ts3l_codes, "DAE"),
 }
+#: One of these is selected by the labelled rows, by a RepresentationSelector.
+SELECTED = {"start or raw": ["start", "raw"]}
 #: For orientation: classifiers of the columns.
 CLASSIFIERS = {
     "SVC": lambda: make_pipeline(StandardScaler(), SVC()),
@@ -168,6 +173,13 @@ def table_names():
     return [name for name in names if len(table_of(name)[1]) >= N_LEAST]
 
 
+def fitted(row, X, seed):
+    """Return the transformer of a row, fitted to X without labels."""
+    transformer = ROWS[row]()
+    seeds = {"random_state", "ts3l__random_state"} & set(transformer.get_params())
+    return transformer.set_params(**dict.fromkeys(seeds, seed)).fit(X)
+
+
 def measure(name, split, row):
     """Return accuracies of one row on one split of a table."""
     torch.set_num_threads(1)
@@ -178,17 +190,16 @@ def measure(name, split, row):
     codes, probe = (X[train], X[test]), CLASSIFIERS.get(row)
     start = time.process_time()
     if row in ROWS:
-        make = ROWS[row]()
-        make.set_params(
-            **{
-                name: split
-                for name in make.get_params()
-                if name in {"random_state", "ts3l__random_state"}
-            }
-        )
-        make.fit(X[train])
-        codes = make.transform(X[train]), make.transform(X[test])
+        transformer = fitted(row, X[train], split)
+        codes = transformer.transform(X[train]), transformer.transform(X[test])
         probe = partial(LogisticRegression, max_iter=1000)
+    elif row in SELECTED:
+        transformers = [
+            (name, FrozenEstimator(fitted(name, X[train], split)))
+            for name in SELECTED[row]
+        ]
+        selector = RepresentationSelector(transformers)
+        probe = partial(make_pipeline, selector, LogisticRegression(max_iter=1000))
     found = {"seconds": time.process_time() - start}
     for n, n_draws in LABELS.items():
         if n != "all" and int(n) >= n_train:
@@ -212,7 +223,9 @@ def main():
     parser.add_argument("--csv", type=Path, required=True)
     parser.add_argument("--splits", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--tables", nargs="+", help="all of them by default")
-    parser.add_argument("--only", nargs="+", help="rows", default=[*ROWS, *CLASSIFIERS])
+    parser.add_argument(
+        "--only", nargs="+", help="rows", default=[*ROWS, *SELECTED, *CLASSIFIERS]
+    )
     parser.add_argument("--jobs", type=int, default=2)
     arguments = parser.parse_args()
     wanted = [

@@ -8,6 +8,8 @@
     autoencoders, simCLR and other baselines with the same networks
 ``diffrep.semi_supervised``, ``diffrep.trajectory``
     semi-supervised classification, and classifiers of codes at several times
+``diffrep.selection``
+    selection of a representation, or of the columns themselves, by the labelled rows
 ``diffrep.evaluation``, ``diffrep.display``, ``diffrep.datasets``
     comparisons of representations, figures, data sets
 ``diffrep.load``
@@ -38,7 +40,7 @@ from diffrep.diffusion import (
 
 _MODULES = {
     *("base", "baselines", "core", "datasets", "diffusion", "display", "evaluation"),
-    *("exceptions", "semi_supervised", "testing", "trajectory"),
+    *("exceptions", "selection", "semi_supervised", "testing", "trajectory"),
 }
 
 __all__ = [

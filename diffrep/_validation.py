@@ -24,6 +24,7 @@ from sklearn.utils._param_validation import (
     StrOptions,
     validate_params,
 )
+from sklearn.utils.metaestimators import _BaseComposition as BaseComposition
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names_in as check_feature_names_in,
@@ -36,6 +37,7 @@ from diffrep.core.kinds import kind_of
 from diffrep.core.standardizer import Standardizer
 
 __all__ = [
+    "BaseComposition",
     "HasMethods",
     "Interval",
     "StrOptions",

@@ -11,9 +11,8 @@ import pandas as pd
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.feature_selection import SelectorMixin
-from sklearn.linear_model import LogisticRegression, RidgeCV
-from sklearn.preprocessing import LabelBinarizer
-from sklearn.utils.multiclass import check_classification_targets, type_of_target
+from sklearn.linear_model import LogisticRegression
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffrep._base_classifier import BaseCodeClassifier
@@ -38,13 +37,11 @@ from diffrep.core.classifiers import (
 from diffrep.core.device import choose_device, in_usual_state
 from diffrep.core.heads import HEADS
 from diffrep.core.standardizer import Standardizer
+from diffrep.selection import leave_one_out_errors, selected
 
 __all__ = ["TimeSelector", "TimeVotingClassifier", "TrajectoryClassifier"]
 
 WEIGHT_DECAY = 0.01
-
-#: Penalties of the ridge regressions, in mean squared lengths of the centred codes.
-ALPHAS = np.geomspace(1e-4, 10, 8)
 
 #: A time whose error is larger than the least by this share has 1/e of its vote.
 TOLERANCE = 0.05
@@ -350,6 +347,7 @@ class TimeSelector(SelectorMixin, BaseEstimator):
     See Also
     --------
     TimeVotingClassifier : Combines the predictions of all times.
+    diffrep.selection.RepresentationSelector : Selects one of several transformers.
 
     Examples
     --------
@@ -393,12 +391,9 @@ class TimeSelector(SelectorMixin, BaseEstimator):
             If the number of columns is not a multiple of `n_times`.
         """
         X, y = validate_data(self, X, y, multi_output=True, ensure_min_samples=2)
-        errors = _leave_one_out_errors(_by_time(X, self.n_times), y)
+        errors = leave_one_out_errors(_by_time(X, self.n_times), y)
         self.scores_ = -errors.mean(axis=1)
-        best = int(np.argmax(self.scores_))
-        gain = errors[-1] - errors[best]
-        is_clear = gain.mean() > gain.std() / np.sqrt(len(gain))
-        self.index_ = best if is_clear else self.n_times - 1
+        self.index_ = selected(errors)
         return self
 
     def _get_support_mask(self):
@@ -497,7 +492,7 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
         if estimator is None:
             estimator = LogisticRegression(max_iter=1000)
         self.estimators_ = [clone(estimator).fit(codes, y) for codes in curves]
-        errors = _leave_one_out_errors(curves, y).mean(axis=1)
+        errors = leave_one_out_errors(curves, y).mean(axis=1)
         self.scores_ = -errors
         excess = (errors - errors.min()) / (TOLERANCE * errors.min() or 1.0)
         self.weights_ = np.exp(-excess) / np.exp(-excess).sum()
@@ -546,17 +541,3 @@ def _by_time(X, n_times):
             "transform with a t_grid."
         )
     return np.asarray(X.reshape(len(X), n_times, -1).swapaxes(0, 1), dtype=float)
-
-
-def _leave_one_out_errors(curves, y):
-    """Return leave-one-out errors ``(n_times, n)`` of ridge regressions."""
-    if type_of_target(y) in {"binary", "multiclass"}:
-        y = LabelBinarizer().fit_transform(y)
-    errors = []
-    for codes in curves:
-        codes = codes - codes.mean(axis=0)
-        length = np.sqrt(np.square(codes).sum(axis=1).mean()) or 1.0
-        ridge = RidgeCV(ALPHAS, store_cv_results=True).fit(codes / length, y)
-        found = ridge.cv_results_[..., np.flatnonzero(ridge.alpha_ == ALPHAS)[0]]
-        errors.append(found.reshape(len(y), -1).mean(axis=1))
-    return np.array(errors)

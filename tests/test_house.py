@@ -48,7 +48,7 @@ ORDER = [
     ["core.training"],
     ["core.classifiers"],
     ["_checkpoints", "_validation", "_graph", "_model_file"],
-    ["_parts", "evaluation._probing", "datasets"],
+    ["_parts", "evaluation._probing", "datasets", "selection"],
     [
         "base",
         "evaluation._comparison",

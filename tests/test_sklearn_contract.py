@@ -4,6 +4,7 @@ import warnings
 
 import pytest
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import estimator_checks_generator
 
@@ -19,6 +20,7 @@ from diffrep.baselines import (
     SimCLRRepresentation,
     VariationalAutoencoderRepresentation,
 )
+from diffrep.selection import RepresentationSelector
 from diffrep.semi_supervised import LaplaceNetClassifier
 from diffrep.trajectory import (
     TimeSelector,
@@ -41,6 +43,7 @@ ESTIMATORS = [
 
 CLASSIFIERS = [
     LaplaceNetClassifier(max_epochs=3, supervised_epochs=30, random_state=0),
+    RepresentationSelector([("first", PCA(1)), ("all", PCA())]),
     TimeSelector(),
     TimeVotingClassifier(),
     TrajectoryClassifier(max_epochs=30, lr=1e-2, head="attention", random_state=0),
