@@ -117,7 +117,7 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
         Raises
         ------
         ValueError
-            If there is no transformer, or names are not unique.
+            If there is no transformer, names are not unique, or y has missing values.
         TypeError
             If one is not a transformer.
         """
@@ -133,6 +133,12 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
                     "estimator with fit and transform. For the columns themselves use "
                     "sklearn.preprocessing.StandardScaler()."
                 )
+        if y is None:
+            raise ValueError(
+                "RepresentationSelector requires y to be passed, but the target y is "
+                "None. It selects by how well y is predicted."
+            )
+        y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         self.transformers_ = [
             (name, clone(transformer).fit(X, y))
             for name, transformer in self.transformers
@@ -209,7 +215,8 @@ def leave_one_out_errors(outputs, y, *, of_classes=False):
     errors : ndarray of shape (n_outputs, n_samples)
         Squared errors, averaged over the columns of the target, or errors of classes.
     """
-    is_class = type_of_target(y) in {"binary", "multiclass"}
+    kind = type_of_target(y, input_name="y", raise_unknown=True)
+    is_class = kind in {"binary", "multiclass"}
     targets = np.asarray(y)
     if is_class:
         targets = targets[:, None] == np.unique(targets)

@@ -99,5 +99,9 @@ def test_what_cannot_be_selected_is_refused(ring):
         twice.fit(X, y)
     with pytest.raises(TypeError, match="'raw' is 'passthrough'; expected"):
         selector_of(pca=PCA(1), raw="passthrough").fit(X, y)
+    with pytest.raises(ValueError, match="Input y contains NaN"):
+        selector_of(pca=PCA(1)).fit(X, np.where(y, 1.0, np.nan))
+    with pytest.raises(ValueError, match="Unknown label type for y"):
+        selector_of(pca=PCA(1)).fit(X, np.array([None, "near"] * 100))
     with pytest.raises(TypeError, match="Sparse data"):
         selector_of(sparse=OneHotEncoder(), columns=StandardScaler()).fit(X, y)
