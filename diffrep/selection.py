@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from sklearn.base import TransformerMixin, clone
 from sklearn.linear_model import RidgeCV
-from sklearn.utils import check_array, get_tags
+from sklearn.utils import check_array, check_consistent_length, get_tags
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
@@ -117,7 +117,8 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
         Raises
         ------
         ValueError
-            If there is no transformer, names are not unique, or y has missing values.
+            If there is no transformer, names are not unique, or y is missing, has
+            missing values, or is not as long as X.
         TypeError
             If one is not a transformer.
         """
@@ -139,13 +140,16 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
                 "None. It selects by how well y is predicted."
             )
         y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
-        self.transformers_ = [
+        # Before the transformers are fitted, which may take minutes.
+        check_consistent_length(X, y)
+        type_of_target(y, input_name="y", raise_unknown=True)
+        fitted = [
             (name, clone(transformer).fit(X, y))
             for name, transformer in self.transformers
         ]
-        outputs = [transformer.transform(X) for _, transformer in self.transformers_]
+        outputs = [transformer.transform(X) for _, transformer in fitted]
         errors = leave_one_out_errors(outputs, y, of_classes=True)
-        self.scores_ = -errors.mean(axis=1)
+        self.transformers_, self.scores_ = fitted, -errors.mean(axis=1)
         self.index_ = selected(errors)
         return self
 
@@ -215,8 +219,7 @@ def leave_one_out_errors(outputs, y, *, of_classes=False):
     errors : ndarray of shape (n_outputs, n_samples)
         Squared errors, averaged over the columns of the target, or errors of classes.
     """
-    kind = type_of_target(y, input_name="y", raise_unknown=True)
-    is_class = kind in {"binary", "multiclass"}
+    is_class = type_of_target(y) in {"binary", "multiclass"}
     targets = np.asarray(y)
     if is_class:
         targets = targets[:, None] == np.unique(targets)

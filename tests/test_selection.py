@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict
@@ -105,3 +106,20 @@ def test_what_cannot_be_selected_is_refused(ring):
         selector_of(pca=PCA(1)).fit(X, np.array([None, "near"] * 100))
     with pytest.raises(TypeError, match="Sparse data"):
         selector_of(sparse=OneHotEncoder(), columns=StandardScaler()).fit(X, y)
+
+
+def test_a_fit_that_fails_changes_nothing(ring):
+    X, y = ring
+    fails = {"squares": PolynomialFeatures(3), "columns": OneHotEncoder()}
+    selector = selector_of(squares=PolynomialFeatures(2), columns=StandardScaler())
+    before = selector.fit(X, y).transform(X)
+    with pytest.raises(TypeError, match="Sparse data"):
+        selector.set_params(**fails).fit(X, y)
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        selector.fit(X, y[:10])
+    np.testing.assert_array_equal(selector.transform(X), before)
+    unfitted = selector_of(**fails)
+    with pytest.raises(TypeError, match="Sparse data"):
+        unfitted.fit(X, y)
+    with pytest.raises(NotFittedError):
+        unfitted.transform(X)
