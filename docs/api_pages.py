@@ -65,6 +65,12 @@ def on_page_markdown(markdown, page, **kwargs):
     return ENTRIES.sub(table, markdown)
 
 
+def on_page_content(html, **kwargs):
+    """Keep source code out of the search."""
+    source = '<details class="mkdocstrings-source"'
+    return html.replace(source, f"{source} data-search-exclude")
+
+
 def examples_with(name):
     """Section with the examples of the gallery that use a name."""
     links = []

@@ -129,6 +129,7 @@ def test_search_finds_a_parameter(site, browser, address):
     texts = " ".join(entry["title"] + " " + entry["text"] for entry in index["docs"])
     for word in ("t_grid", "t-SNE", "anomaly", "latency", "PNG", "CSV", "signals"):
         assert word in texts
+    assert "def transform(self" not in texts  # source is shown, and not searched
     page = browser.new_page(viewport=DESK)
     page.goto(address)
     page.locator("input[name=query]").press_sequentially("t_grid")  # it heeds keys
