@@ -16,7 +16,6 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.preprocessing import LabelEncoder
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from diffrep._model_file import (
@@ -32,6 +31,7 @@ from diffrep._validation import (
     Interval,
     StrOptions,
     check_callbacks,
+    check_class_labels,
     check_rows,
     copied,
 )
@@ -138,7 +138,7 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
 
     def _class_numbers(self, y):
         """Set `classes_`; return class indices."""
-        check_classification_targets(y)
+        check_class_labels(y)
         y = y.astype(y.dtype.newbyteorder("="))
         encoder = LabelEncoder().fit(y)
         self.classes_ = encoder.classes_

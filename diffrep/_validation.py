@@ -267,8 +267,34 @@ def check_partial_labels(y):
         )
     unlabelled = np.zeros(len(y), bool)
     unlabelled[~is_text] = y[~is_text] == -1
-    check_classification_targets(np.array(y[~unlabelled].tolist()))
+    classes = y[~unlabelled]
+    if len(set(is_text[~unlabelled])) < 2:
+        classes = np.array(classes.tolist())  # those beside -1 are objects
+    check_class_labels(classes)
     return unlabelled
+
+
+def check_class_labels(y):
+    """Raise an error unless the labels are classes of one type.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+
+    Raises
+    ------
+    ValueError
+        If there are missing labels, texts and other labels, or labels that are not
+        classes.
+    """
+    if pd.isna(y).any():
+        raise ValueError("y has missing labels (NaN or None). Remove their rows.")
+    if y.dtype == object and len({isinstance(label, str) for label in y}) == 2:
+        raise ValueError(
+            "y contains texts and labels that are not texts. Convert all to one type, "
+            "for instance by [str(label) for label in y]."
+        )
+    check_classification_targets(y)
 
 
 def check_codes(codes):

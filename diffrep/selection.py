@@ -5,15 +5,30 @@ from __future__ import annotations
 from typing import ClassVar
 
 import numpy as np
+import pandas as pd
+from pandas.api.types import is_float_dtype
 from sklearn.base import TransformerMixin, clone
 from sklearn.linear_model import RidgeCV
-from sklearn.utils import check_array, check_consistent_length, get_tags
-from sklearn.utils.multiclass import type_of_target
+from sklearn.utils import check_array, check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted
 
-from diffrep._validation import BaseComposition, fit_context
+from diffrep._validation import (
+    BaseComposition,
+    StrOptions,
+    check_class_labels,
+    fit_context,
+)
 
-__all__ = ["RepresentationSelector", "leave_one_out_errors", "selected"]
+__all__ = [
+    "TARGET_TYPES",
+    "RepresentationSelector",
+    "leave_one_out_errors",
+    "selected",
+    "target_columns",
+]
+
+#: Kinds of targets; "auto" tells numbers from classes by their type.
+TARGET_TYPES = {"auto", "continuous", "multiclass"}
 
 #: Penalties of the ridge regressions, in mean squared lengths of the centred codes.
 ALPHAS = np.geomspace(1e-4, 10, 8)
@@ -33,6 +48,10 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
         Each is cloned and fitted. The last is the one to keep in doubt, for instance
         the columns of a table. Since `fit` only gets the labelled rows, wrap
         transformers that were fitted on all rows in ``sklearn.frozen.FrozenEstimator``.
+    target_type : {"auto", "continuous", "multiclass"}, default="auto"
+        Whether the target consists of numbers or of classes. With "auto", floats are
+        numbers, and integers, booleans and texts are classes. Use "continuous" for
+        integers that are numbers, such as prices.
 
     Attributes
     ----------
@@ -40,7 +59,7 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
         Fitted transformers.
     scores_ : ndarray of shape (n_transformers,)
         Negative leave-one-out error of each transformer: the share of rows whose class
-        is not predicted, or the mean squared error if the target consists of numbers.
+        is not predicted, or the mean squared error of numbers.
     index_ : int
         Index of the selected transformer.
     n_features_in_ : int
@@ -68,10 +87,14 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
     (2,)
     """
 
-    _parameter_constraints: ClassVar[dict] = {"transformers": [list]}
+    _parameter_constraints: ClassVar[dict] = {
+        "transformers": [list],
+        "target_type": [StrOptions(TARGET_TYPES)],
+    }
 
-    def __init__(self, transformers):
+    def __init__(self, transformers, *, target_type="auto"):
         self.transformers = transformers
+        self.target_type = target_type
 
     def get_params(self, deep=True):
         """Return the parameters, with those of the transformers if `deep`.
@@ -118,7 +141,7 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
         ------
         ValueError
             If there is no transformer, names are not unique, or y is missing, has
-            missing values, or is not as long as X.
+            missing values, is not as long as X, or is not of the `target_type`.
         TypeError
             If one is not a transformer.
         """
@@ -139,16 +162,15 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
                 "RepresentationSelector requires y to be passed, but the target y is "
                 "None. It selects by how well y is predicted."
             )
-        y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
         # Before the transformers are fitted, which may take minutes.
-        check_consistent_length(X, y)
-        type_of_target(y, input_name="y", raise_unknown=True)
+        targets, is_class = target_columns(y, self.target_type)
+        check_consistent_length(X, targets)
         fitted = [
             (name, clone(transformer).fit(X, y))
             for name, transformer in self.transformers
         ]
         outputs = [transformer.transform(X) for _, transformer in fitted]
-        errors = leave_one_out_errors(outputs, y, of_classes=True)
+        errors = leave_one_out_errors(outputs, targets, of_classes=is_class)
         self.transformers_, self.scores_ = fitted, -errors.mean(axis=1)
         self.index_ = selected(errors)
         return self
@@ -202,33 +224,60 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
         return tags
 
 
-def leave_one_out_errors(outputs, y, *, of_classes=False):
+def target_columns(y, target_type):
+    """Return the target as columns, and whether it consists of classes.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,) or (n_samples, n_targets)
+    target_type : {"auto", "continuous", "multiclass"}
+
+    Returns
+    -------
+    targets : ndarray of shape (n_samples, n_columns)
+        Numbers, or a column of zeros and ones for each class.
+    is_class : bool
+
+    Raises
+    ------
+    ValueError
+        If values are missing, classes are neither integers, booleans nor texts, or
+        numbers are texts.
+    """
+    # check_array converts the nullable integers of pandas to floats.
+    given = y.dtype if isinstance(y, pd.Series) else np.asarray(y).dtype
+    y = check_array(y, ensure_2d=False, dtype=None, input_name="y")
+    is_class = target_type == "multiclass"
+    if target_type == "auto":
+        is_class = y.ndim == 1 and not is_float_dtype(given)
+    if is_class:
+        y = column_or_1d(y)
+        check_class_labels(y)
+        y = y[:, None] == np.unique(y)
+    return y.reshape(len(y), -1).astype(float), is_class
+
+
+def leave_one_out_errors(outputs, targets, *, of_classes=False):
     """Compute the leave-one-out errors of ridge regressions on several codes.
 
     Parameters
     ----------
     outputs : iterable of array-like of shape (n_samples, n_columns)
-    y : array-like of shape (n_samples,) or (n_samples, n_targets)
-        Classes, which are encoded as columns of zeros and ones, or numbers.
+    targets : ndarray of shape (n_samples, n_targets)
     of_classes : bool
-        Whether errors of classes are 1 if the largest column is not that of the class
+        Whether an error is 1 if the largest prediction is not at the largest target,
         and 0 otherwise, and not squared.
 
     Returns
     -------
     errors : ndarray of shape (n_outputs, n_samples)
-        Squared errors, averaged over the columns of the target, or errors of classes.
+        Squared errors, averaged over targets, or errors of classes.
     """
-    is_class = type_of_target(y) in {"binary", "multiclass"}
-    targets = np.asarray(y)
-    if is_class:
-        targets = targets[:, None] == np.unique(targets)
-    targets = targets.reshape(len(targets), -1).astype(float)
     errors = []
     for codes in outputs:
         codes = check_array(codes, dtype=float, ensure_min_samples=2)
         found = _leave_one_out_predictions(codes, targets)
-        if is_class and of_classes:
+        if of_classes:
             errors.append(found.argmax(axis=1) != targets.argmax(axis=1))
         else:
             errors.append(np.square(found - targets).mean(axis=1))

@@ -12,7 +12,6 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from diffrep._base_classifier import BaseCodeClassifier
@@ -37,7 +36,12 @@ from diffrep.core.classifiers import (
 from diffrep.core.device import choose_device, in_usual_state
 from diffrep.core.heads import HEADS
 from diffrep.core.standardizer import Standardizer
-from diffrep.selection import leave_one_out_errors, selected
+from diffrep.selection import (
+    TARGET_TYPES,
+    leave_one_out_errors,
+    selected,
+    target_columns,
+)
 
 __all__ = ["TimeSelector", "TimeVotingClassifier", "TrajectoryClassifier"]
 
@@ -332,6 +336,10 @@ class TimeSelector(SelectorMixin, BaseEstimator):
     ----------
     n_times : int, default=1
         Number of times in X, whose codes are side by side.
+    target_type : {"auto", "continuous", "multiclass"}, default="auto"
+        Whether the target consists of numbers or of classes. With "auto", floats are
+        numbers, and integers, booleans and texts are classes. Use "continuous" for
+        integers that are numbers, such as prices.
 
     Attributes
     ----------
@@ -365,10 +373,12 @@ class TimeSelector(SelectorMixin, BaseEstimator):
 
     _parameter_constraints: dict = {
         "n_times": [Interval(Integral, 1, None, closed="left")],
+        "target_type": [StrOptions(TARGET_TYPES)],
     }
 
-    def __init__(self, n_times=1):
+    def __init__(self, n_times=1, *, target_type="auto"):
         self.n_times = n_times
+        self.target_type = target_type
 
     @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
@@ -388,10 +398,12 @@ class TimeSelector(SelectorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the number of columns is not a multiple of `n_times`.
+            If the number of columns is not a multiple of `n_times`, or y is not of the
+            `target_type`.
         """
-        X, y = validate_data(self, X, y, multi_output=True, ensure_min_samples=2)
-        errors = leave_one_out_errors(_by_time(X, self.n_times), y)
+        X, _ = validate_data(self, X, y, multi_output=True, ensure_min_samples=2)
+        targets, _ = target_columns(y, self.target_type)
+        errors = leave_one_out_errors(_by_time(X, self.n_times), targets)
         self.scores_ = -errors.mean(axis=1)
         self.index_ = selected(errors)
         return self
@@ -480,7 +492,7 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
             `n_times`.
         """
         X, y = validate_data(self, X, y, ensure_min_samples=2)
-        check_classification_targets(y)
+        targets, _ = target_columns(y, "multiclass")
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
@@ -492,7 +504,7 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
         if estimator is None:
             estimator = LogisticRegression(max_iter=1000)
         self.estimators_ = [clone(estimator).fit(codes, y) for codes in curves]
-        errors = leave_one_out_errors(curves, y).mean(axis=1)
+        errors = leave_one_out_errors(curves, targets).mean(axis=1)
         self.scores_ = -errors
         excess = (errors - errors.min()) / (TOLERANCE * errors.min() or 1.0)
         self.weights_ = np.exp(-excess) / np.exp(-excess).sum()

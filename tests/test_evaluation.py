@@ -17,11 +17,13 @@ from diffrep import DiffusionRepresentation
 from diffrep.evaluation import (
     accuracy_over_splits,
     accuracy_table,
+    class_silhouette,
     code_similarity,
     compare,
     label_efficiency,
     paired_difference,
     probe_over_time,
+    sample_diversity,
 )
 from diffrep.evaluation._probing import draw_labelled
 
@@ -342,8 +344,40 @@ def test_seconds_are_those_of_fit_and_rows_those_of_transform(labelled):
 
 @pytest.mark.parametrize("wrong", [PCA(2), [PCA(2)], {}])
 def test_representations_are_in_a_dict(labelled, wrong):
-    with pytest.raises(TypeError, match="must be a dict from names to transformers"):
-        compare(wrong, *labelled[:2])
+    X, y = labelled[:2]
+    match = "must be a dict from names to transformers"
+    with pytest.raises(TypeError, match=match):
+        compare(wrong, X, y)
+    with pytest.raises(TypeError, match=match):
+        class_silhouette(wrong, X, y)
+    with pytest.raises(TypeError, match=match):
+        sample_diversity(wrong, X)
+
+
+WRONG_LABELS = {
+    "NaN": (lambda y: np.where(y, y, np.nan), "missing labels"),
+    "None": (lambda y: np.where(y, y.astype(object), None), "missing labels"),
+    "NA": (lambda y: pd.Series(y, dtype="Int64").mask(y == 3), "missing labels"),
+    "numbers": (lambda y: y + 0.5, "Unknown label type: continuous"),
+    "mixed": (
+        lambda y: np.where(y, y.astype(object), "0"),
+        "texts and labels that are not",
+    ),
+    "one": (np.zeros_like, "one class, .*0.*; accuracies need at least 2"),
+}
+
+
+@pytest.mark.parametrize("kind", WRONG_LABELS)
+def test_what_is_not_a_class_is_refused_before_a_fit(labelled, kind):
+    X, y, X_test, y_test = labelled
+    wrong, match = WRONG_LABELS[kind]
+    never = FunctionTransformer(lambda X: pytest.fail("fitted"), validate=True)
+    with pytest.raises(ValueError, match=match):
+        compare({"a": never}, X, wrong(y), n_labels=[50])
+    with pytest.raises(ValueError, match=match):
+        label_efficiency(IDENTITY, X, wrong(y), X_test, y_test)
+    with pytest.raises(ValueError, match="between the 10 classes and the"):
+        compare({"a": never}, X, y, n_labels=[5, 5000])
 
 
 # --- tables and differences -------------------------------------------------

@@ -22,6 +22,7 @@ from sklearn.feature_selection import SequentialFeatureSelector
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 
 from diffrep import (
@@ -48,8 +49,13 @@ from diffrep.display import (
 )
 from diffrep.evaluation import compare, information_profile
 from diffrep.exceptions import CheckpointError
+from diffrep.selection import RepresentationSelector
 from diffrep.semi_supervised import LaplaceNetClassifier, SemiSupervisedKFold
-from diffrep.trajectory import TrajectoryClassifier
+from diffrep.trajectory import (
+    TimeSelector,
+    TimeVotingClassifier,
+    TrajectoryClassifier,
+)
 
 mpl.use("Agg")
 
@@ -101,6 +107,23 @@ def test_labels_that_are_none_are_refused(y, match):
         laplace().fit(X, y)
     with pytest.raises(ValueError, match=match):
         next(SemiSupervisedKFold(2).split(X, y))
+
+
+READERS = {
+    "LaplaceNet": laplace().fit,
+    "trajectories": TrajectoryClassifier(max_epochs=1).fit,
+    "votes": TimeVotingClassifier().fit,
+    "times": TimeSelector().fit,
+    "selector": RepresentationSelector([("columns", StandardScaler())]).fit,
+    "folds": lambda X, y: next(SemiSupervisedKFold(2).split(X, y)),
+}
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("labels", [["a", 1], [1, "a"], ["a", True], [1.0, "a"]])
+def test_texts_and_numbers_are_no_classes_together(reader, labels):
+    with pytest.raises(ValueError, match="texts and labels that are not texts"):
+        READERS[reader](X, np.array(labels * 30, dtype=object))
 
 
 @pytest.mark.parametrize("dtype", [">i4", ">f8", np.longdouble, np.int8])

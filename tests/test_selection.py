@@ -1,14 +1,21 @@
 """Selection of a representation by the labelled rows."""
 
 import numpy as np
+import pandas as pd
 import pytest
+from sklearn.datasets import load_diabetes
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    PolynomialFeatures,
+    StandardScaler,
+)
 
 from diffrep import DiffusionRepresentation
 from diffrep.selection import RepresentationSelector
@@ -67,6 +74,36 @@ def test_numbers_have_squared_errors(ring):
     np.testing.assert_allclose(selector.scores_, times.scores_)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "Float64", "int64", "Int64"])
+def test_whole_numbers_are_numbers_if_they_are_floats_or_called_so(dtype):
+    X, y = load_diabetes(return_X_y=True)
+    assert np.array_equal(y, y.round())
+    target = pd.Series(y).astype(dtype)
+    kind = "auto" if "loat" in dtype else "continuous"
+    selector = selector_of(bmi=FunctionTransformer(lambda X: X[:, [2]]), all=PCA())
+    scores = selector.set_params(target_type=kind).fit(X, target).scores_
+    codes = [np.hstack([X[:, [2]], np.zeros((442, 9))]), X]
+    times = TimeSelector(2, target_type=kind).fit(np.hstack(codes), target)
+    np.testing.assert_allclose(times.scores_, scores)
+    assert 2000 < -scores[1] < -scores[0] < y.var()  # the residual variance is 2,860
+    assert selector.index_ == times.index_ == 1
+
+
+def test_classes_are_classes_if_they_are_called_so(ring):
+    X, y = ring
+    selector = selector_of(squares=PolynomialFeatures(2), columns=StandardScaler())
+    scores = selector.fit(X, y).scores_
+    for dtype in ("Int64", "boolean", "category", "string"):
+        selector.fit(X, pd.Series(y).astype(dtype))
+        np.testing.assert_array_equal(selector.scores_, scores)
+    selector.set_params(target_type="multiclass").fit(X, y.astype(float))
+    np.testing.assert_array_equal(selector.scores_, scores)
+    with pytest.raises(ValueError, match="Unknown label type: continuous"):
+        selector.fit(X, y + 0.5)
+    with pytest.raises(ValueError, match="could not convert string to float"):
+        selector.set_params(target_type="continuous").fit(X, np.array(["a", "b"])[y])
+
+
 def test_the_labels_decide_between_codes_and_columns():
     """Codes win if classes bend, and columns, the last, if a line separates them."""
     X = np.random.default_rng(0).normal(size=(600, 3))
@@ -102,7 +139,7 @@ def test_what_cannot_be_selected_is_refused(ring):
         selector_of(pca=PCA(1), raw="passthrough").fit(X, y)
     with pytest.raises(ValueError, match="Input y contains NaN"):
         selector_of(pca=PCA(1)).fit(X, np.where(y, 1.0, np.nan))
-    with pytest.raises(ValueError, match="Unknown label type for y"):
+    with pytest.raises(ValueError, match="missing labels"):
         selector_of(pca=PCA(1)).fit(X, np.array([None, "near"] * 100))
     with pytest.raises(TypeError, match="Sparse data"):
         selector_of(sparse=OneHotEncoder(), columns=StandardScaler()).fit(X, y)

@@ -12,10 +12,12 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from diffrep.evaluation._probing import (
     check_labels,
+    check_representations,
     dense,
     fit_and_probe,
     integer_seed,
     probe_codes,
+    usable,
 )
 
 __all__ = [
@@ -75,7 +77,8 @@ def label_efficiency(
     Raises
     ------
     ValueError
-        If lengths do not match, or if no number of labels is possible.
+        If lengths do not match, labels are missing or are not classes, or if no number
+        of labels is possible.
     """
     y, y_test = check_labels(X, y), check_labels(X_test, y_test)
     codes = dense(representation.transform(X))
@@ -145,16 +148,14 @@ def compare(
     '16 components'
 
     """
-    if not isinstance(representations, dict) or not representations:
-        raise TypeError(
-            f"representations={representations!r} must be a dict from names to "
-            "transformers. Pass {'PCA': PCA(16)}, for instance."
-        )
+    check_representations(representations)
     X = X if hasattr(X, "shape") else np.asarray(X)
     y, seed = check_labels(X, y), integer_seed(random_state)
     if isinstance(cv, Integral):
         cv = StratifiedShuffleSplit(int(cv), test_size=1 / 3, random_state=seed)
     splits = list(cv.split(X, y) if hasattr(cv, "split") else cv)
+    for train, _ in splits:
+        usable(n_labels, y[train])  # before fits, which may take minutes
     tasks = [
         delayed(fit_and_probe)(
             representation, X, y, train, test, n_labels, n_draws, probe, seed + split

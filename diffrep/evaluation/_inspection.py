@@ -9,6 +9,7 @@ from sklearn.metrics import silhouette_score
 
 from diffrep.evaluation._probing import (
     check_labels,
+    check_representations,
     codes_by_time,
     default_probes,
     integer_seed,
@@ -70,8 +71,8 @@ def probe_over_time(
     Raises
     ------
     ValueError
-        If lengths do not match, a time is outside [0, 1] or the number of
-        labels cannot be used.
+        If lengths do not match, labels are missing or are not classes, a time is
+        outside [0, 1] or the number of labels cannot be used.
     """
     y, y_test = check_labels(X, y), check_labels(X_test, y_test)
     seed = integer_seed(random_state)
@@ -114,11 +115,19 @@ def class_silhouette(representations, X, y, *, times=None):
         Columns representation, t (nan if static), silhouette: the mean over
         rows, between -1 and 1; 0 for classes that overlap completely.
 
+    Raises
+    ------
+    TypeError
+        If `representations` is not a dict.
+    ValueError
+        If lengths do not match, or labels are missing or are not classes.
+
     References
     ----------
     Rousseeuw, "Silhouettes: a Graphical Aid to the Interpretation and
     Validation of Cluster Analysis", 1987.
     """
+    check_representations(representations)
     y, rows = check_labels(X, y), []
     for name, representation in representations.items():
         for t, codes in codes_by_time(representation, X, times):
@@ -200,7 +209,13 @@ def sample_diversity(representations, X, *, n_draws=10, random_state=0, **option
         Columns representation, n_columns of the code, and diversity: the variance of
         samples with the same code, averaged over codes and features, relative to that
         of the rows. It is 0 if the code determines the row and 1 if it says nothing.
+
+    Raises
+    ------
+    TypeError
+        If `representations` is not a dict.
     """
+    check_representations(representations)
     seed, rows = integer_seed(random_state), []
     total = np.var(np.asarray(X, dtype=np.float64), axis=0).mean()
     for name, representation in representations.items():

@@ -15,10 +15,11 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from diffrep._validation import draw_seed
+from diffrep._validation import check_class_labels, draw_seed
 
 __all__ = [
     "check_labels",
+    "check_representations",
     "codes_by_time",
     "default_probes",
     "dense",
@@ -27,6 +28,7 @@ __all__ = [
     "integer_seed",
     "probe_codes",
     "times_or_default",
+    "usable",
 ]
 
 #: Root mean squared length of the centred codes that probes receive.
@@ -82,7 +84,7 @@ def probe_codes(codes, y, codes_test, y_test, n_labels, n_draws, probe, seed):
     length = np.sqrt(np.square(codes - centre).sum(axis=1).mean()) or 1.0
     codes, codes_test = (LENGTH * (c - centre) / length for c in (codes, codes_test))
     rows = []
-    for n in _usable(n_labels, y):
+    for n in usable(n_labels, y):
         for draw in range(1 if n == "all" else n_draws):
             labelled = slice(None) if n == "all" else draw_labelled(y, n, (seed, draw))
             classifier = clone(probe).fit(codes[labelled], y[labelled])
@@ -92,7 +94,7 @@ def probe_codes(codes, y, codes_test, y_test, n_labels, n_draws, probe, seed):
     return results.astype({"n_labels": object})
 
 
-def _usable(n_labels, y):
+def usable(n_labels, y):
     """Return the numbers of labels that can be drawn."""
     if isinstance(n_labels, str | Integral):
         n_labels = [n_labels]
@@ -103,13 +105,17 @@ def _usable(n_labels, y):
             "[10, 100, 'all']."
         )
     n_classes = len(np.unique(y))
-    usable = [n for n in n_labels if n == "all" or n_classes <= n < len(y)]
-    if not usable:
+    if n_classes < 2:
+        raise ValueError(
+            f"y has one class, {y[0]!r}; accuracies need at least 2 classes."
+        )
+    found = [n for n in n_labels if n == "all" or n_classes <= n < len(y)]
+    if not found:
         raise ValueError(
             f"n_labels={list(n_labels)} has no number between the {n_classes} classes "
             f"and the {len(y)} rows. Add one, or 'all'."
         )
-    return usable
+    return found
 
 
 def draw_labelled(y, n, seeds):
@@ -127,10 +133,20 @@ def draw_labelled(y, n, seeds):
 
 
 def check_labels(X, y):
-    """Return y as a column, one label for each row."""
+    """Return y as a column, one class for each row."""
     y = column_or_1d(y)
     check_consistent_length(X, y)
+    check_class_labels(y)
     return y
+
+
+def check_representations(representations):
+    """Raise an error if representations are not a dict of transformers by name."""
+    if not isinstance(representations, dict) or not representations:
+        raise TypeError(
+            f"representations={representations!r} must be a dict from names to "
+            "transformers. Pass {'PCA': PCA(16)}, for instance."
+        )
 
 
 def integer_seed(random_state):
