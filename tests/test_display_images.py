@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import FunctionTransformer
 
 from diffrep import DiffusionRepresentation
@@ -145,10 +146,10 @@ def test_tables_have_no_pictures(table):
 
 
 def test_training_is_drawn_by_the_parts_of_the_loss(digits):
-    rep = DiffusionRepresentation(
-        4, max_epochs=3, early_stopping=True, random_state=0
-    ).fit(digits[0])
-    display = TrainingDisplay.from_estimator(rep)
+    rep = DiffusionRepresentation(4, max_epochs=3, early_stopping=True, random_state=0)
+    with pytest.raises(NotFittedError, match="not fitted yet"):
+        TrainingDisplay.from_estimator(rep)
+    display = TrainingDisplay.from_estimator(rep.fit(digits[0]))
     assert set(display.lines_) == {
         f"{part}_{loss}"
         for part in ("train", "valid")

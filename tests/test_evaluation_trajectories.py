@@ -4,13 +4,17 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
 
+from diffrep import DiffusionRepresentation
 from diffrep.core.device import Stream, generator
 from diffrep.core.mutual_information import mutual_information
 from diffrep.evaluation import (
     attention_masks,
     attention_profiles,
     code_information,
+    code_similarity,
     jensen_shannon,
 )
 from diffrep.trajectory import TrajectoryClassifier
@@ -36,13 +40,16 @@ def test_information_of_gaussians():
     np.testing.assert_allclose(found, expected, rtol=0.1, atol=0.03)
 
 
-class Curves:
+class Curves(BaseEstimator):
     """A representation whose codes are given."""
 
     t_grid_ = np.arange(3)
 
     def __init__(self, codes):
         self.codes = codes
+
+    def fit(self, X, y=None):
+        return self
 
     def encode(self, X, times):
         return self.codes
@@ -58,6 +65,20 @@ def test_information_by_times():
     nats = code_information(curves, None, [0.1, 0.5, 0.9], n_steps=300, normalize=False)
     own = np.sqrt(np.diag(nats))
     np.testing.assert_allclose(table, nats / np.outer(own, own), rtol=1e-5)
+
+
+def test_information_of_a_constant_code_has_no_ratio():
+    constant, other = np.zeros((400, 1, 2)), gaussian_pairs([], n=400)
+    curves = Curves(np.hstack([constant, other]).astype(np.float32))
+    table = code_information(curves, None, [0, 1], n_steps=100)
+    np.testing.assert_array_equal(table.isna(), [[True, True], [True, False]])
+    assert table.loc[1, 1] == pytest.approx(1)
+
+
+def test_what_is_not_fitted_has_no_curves():
+    for function in (code_information, code_similarity):
+        with pytest.raises(NotFittedError, match="not fitted yet"):
+            function(DiffusionRepresentation(2, t_grid=3), np.eye(4))
 
 
 def test_information_of_a_static_representation_is_refused():

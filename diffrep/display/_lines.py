@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from sklearn.utils.validation import check_is_fitted
+
 from diffrep.display._base import BaseDisplay
 from diffrep.evaluation import information_profile
 
@@ -40,6 +42,7 @@ class TrainingDisplay(BaseDisplay):
         -------
         display : TrainingDisplay
         """
+        check_is_fitted(representation)
         return cls.from_results(representation.history_, ax=ax)
 
     def _draw(self):

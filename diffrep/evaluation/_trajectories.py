@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.spatial.distance import jensenshannon
+from sklearn.utils.validation import check_is_fitted
 
 from diffrep.core.device import Stream, generator, in_usual_state
 from diffrep.core.mutual_information import mutual_information
@@ -18,6 +19,9 @@ __all__ = [
     "code_similarity",
     "jensen_shannon",
 ]
+
+#: Estimates below are taken for 0, in nats.
+LEAST = 1e-3
 
 
 def code_similarity(representation, X, times=None):
@@ -44,15 +48,14 @@ def code_similarity(representation, X, times=None):
     ------
     ValueError
         If the representation is static, or a time is outside [0, 1].
+    NotFittedError
+        If the representation is not fitted.
     """
     times, codes = _curves(representation, X, times)
     codes = codes.astype(np.float64)
     codes = np.swapaxes(codes - codes.mean(axis=0), 0, 1)
     cross = np.array([[((a.T @ b) ** 2).sum() for b in codes] for a in codes])
-    norms = np.sqrt(np.outer(np.diag(cross), np.diag(cross)))
-    similarity = np.full_like(cross, np.nan)
-    np.divide(cross, norms, out=similarity, where=norms > 0)
-    return pd.DataFrame(similarity, index=times, columns=times)
+    return pd.DataFrame(_normalized(cross), index=times, columns=times)
 
 
 @in_usual_state
@@ -80,7 +83,8 @@ def code_information(
         Times in [0, 1]; None is ``np.linspace(0, 1, 11)``.
     normalize : bool, default=True
         Whether to divide by the geometric mean of the information of each code with
-        itself, for which the estimate is finite.
+        itself, for which the estimate is finite. If that is below 0.001 nats, as for
+        a constant code, the ratio is nan.
     n_steps : int, default=1000
         Number of training steps of the estimator.
     batch_size : int, default=256
@@ -96,6 +100,8 @@ def code_information(
     ------
     ValueError
         If the representation is static, or a time is outside [0, 1].
+    NotFittedError
+        If the representation is not fitted.
 
     References
     ----------
@@ -112,8 +118,7 @@ def code_information(
     information = np.zeros((len(times), len(times)))
     information[first, second] = information[second, first] = found.numpy()
     if normalize:
-        own = np.sqrt(np.diag(information))
-        information /= np.outer(own, own)
+        information = _normalized(information, LEAST)
     return pd.DataFrame(information, index=times, columns=times)
 
 
@@ -191,9 +196,17 @@ def jensen_shannon(profiles):
     )
 
 
+def _normalized(matrix, least=0.0):
+    """Divide by the geometric mean of diagonal entries; nan if one is not larger."""
+    own = np.diag(matrix)
+    own = np.where(own > least, own, np.nan)
+    return matrix / np.sqrt(np.outer(own, own))
+
+
 def _curves(representation, X, times):
     """Return times, and the codes ``(n, T, n_components)`` at them."""
     if getattr(representation, "t_grid_", None) is None:
+        check_is_fitted(representation)
         raise ValueError(
             f"{type(representation).__name__} has the same code at all times (it has "
             "no t_grid_, or None). Pass a representation that was fitted with t_grid."
