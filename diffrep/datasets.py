@@ -8,7 +8,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import partial
+from numbers import Integral
 from os import PathLike
 from pathlib import Path
 
@@ -179,7 +181,7 @@ def load_images(source, *, size, grayscale=False, out=None):
     ----------
     source : path-like or iterable of path-like
         A folder, whose images are read in the order of their names, including those in
-        subfolders; or the files to read.
+        subfolders; or the files to read. Hidden files and folders are skipped.
     size : int or tuple (height, width)
         Size of the result in pixels; an int is used for both.
     grayscale : bool, default=False
@@ -199,7 +201,8 @@ def load_images(source, *, size, grayscale=False, out=None):
     FileNotFoundError
         If there are no images.
     ValueError
-        If a file is not a readable image; the message names it.
+        If a file is not a readable image, which the message names; or if `size` is not
+        one or two positive integers.
 
     Examples
     --------
@@ -214,10 +217,16 @@ def load_images(source, *, size, grayscale=False, out=None):
     """
     from PIL import Image, ImageOps
 
+    height, width = _sides(size)
     if isinstance(source, str | PathLike):
-        suffixes = Image.registered_extensions()
-        found = sorted(Path(source).expanduser().rglob("*"))
-        paths = [path for path in found if path.suffix.lower() in suffixes]
+        folder, formats = Path(source).expanduser(), Image.registered_extensions()
+        paths = [
+            path
+            for path in sorted(folder.rglob("*"))
+            if formats.get(path.suffix.lower()) in Image.OPEN
+            and not any(p.startswith(".") for p in path.relative_to(folder).parts)
+            and path.is_file()
+        ]
     else:
         paths = [Path(path) for path in source]
     if not paths:
@@ -225,20 +234,21 @@ def load_images(source, *, size, grayscale=False, out=None):
             f"No image files in {source!r}. Pass a folder of images, or a list of "
             "image files."
         )
-    height, width = np.broadcast_to(size, 2).tolist()
     shape = (len(paths), height, width) + (() if grayscale else (3,))
     if out is None:
         data = np.empty(shape, np.uint8)
     else:
+        out = Path(out).expanduser()
         data = np.lib.format.open_memmap(out, "w+", dtype=np.uint8, shape=shape)
     for i, path in enumerate(paths):
         try:
             with Image.open(path) as file:
                 if file.mode.startswith(("I", "F")):
                     raise ValueError(f"its pixels are not of 8 bits (mode {file.mode})")
-                image = ImageOps.exif_transpose(file).convert(
-                    "L" if grayscale else "RGB"
-                )
+                image = ImageOps.exif_transpose(file)
+                if "transparency" in image.info:  # Pillow warns if it is dropped
+                    image = image.convert("RGBA")
+                image = image.convert("L" if grayscale else "RGB")
         except (
             OSError,
             ValueError,
@@ -252,6 +262,17 @@ def load_images(source, *, size, grayscale=False, out=None):
         resized = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
         data[i] = np.asarray(resized)
     return Bunch(data=data, filenames=[str(path) for path in paths])
+
+
+def _sides(size):
+    """Return height and width, which are equal if `size` is a number."""
+    sides = tuple(size) if isinstance(size, Iterable) else (size, size)
+    if len(sides) != 2 or not all(isinstance(s, Integral) and s > 0 for s in sides):
+        raise ValueError(
+            f"size={size!r} must be a positive integer, or two of them: (height, "
+            "width)."
+        )
+    return sides
 
 
 def covtype_like():

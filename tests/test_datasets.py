@@ -218,7 +218,10 @@ def folder(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", (40, 20), color).save(tmp_path / name)
     Image.new("L", (9, 9), 100).save(tmp_path / "b" / "3.png")
-    (tmp_path / "notes.txt").write_text("no image")
+    (tmp_path / "c.png").mkdir()
+    (tmp_path / ".thumbnails").mkdir()
+    for name in ("notes.txt", "index.pdf", "a/._0.png", ".thumbnails/0.png"):
+        (tmp_path / name).write_text("no image")
     return tmp_path
 
 
@@ -263,6 +266,23 @@ def test_images_go_to_a_memory_map_that_can_be_fitted(folder, tmp_path):
     np.testing.assert_array_equal(np.load(tmp_path / "images.npy"), in_memory)
     rep = DiffusionRepresentation(4, image_shape=(3, 8, 8), max_epochs=0)
     assert rep.fit(mapped).transform(mapped).shape == (4, 4)
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "CMYK", "YCbCr"])
+def test_images_of_all_modes(tmp_path, mode):
+    pixels = np.zeros((6, 6, 3), np.uint8)
+    pixels[:, 3:] = 255
+    image = Image.fromarray(pixels).convert(mode)
+    options = {"transparency": bytes(range(256))} if mode == "P" else {}
+    suffix = "tif" if mode in {"CMYK", "YCbCr"} else "png"
+    image.save(tmp_path / f"image.{suffix}", **options)
+    np.testing.assert_array_equal(load_images(tmp_path, size=6).data[0], pixels)
+
+
+@pytest.mark.parametrize("size", [0, -8, 8.0, (0, 8), (8,), (8, 8, 3), "8", None])
+def test_sizes_of_images_that_are_none(folder, size):
+    with pytest.raises(ValueError, match="must be a positive integer, or two of them"):
+        load_images(folder, size=size)
 
 
 @pytest.mark.parametrize("kind", ["broken", "cut short", "sixteen bits", "missing"])
