@@ -267,7 +267,9 @@ def load_images(source, *, size, grayscale=False, out=None):
 def _sides(size):
     """Return height and width, which are equal if `size` is a number."""
     sides = tuple(size) if isinstance(size, Iterable) else (size, size)
-    if len(sides) != 2 or not all(isinstance(s, Integral) and s > 0 for s in sides):
+    if len(sides) != 2 or not all(
+        isinstance(s, Integral) and int(s) > 0 for s in sides
+    ):
         raise ValueError(
             f"size={size!r} must be a positive integer, or two of them: (height, "
             "width)."
