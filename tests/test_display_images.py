@@ -61,6 +61,19 @@ def test_points_of_two_columns_are_the_codes_and_have_the_colour_of_their_class(
     assert texts == ["a", "b", "c"]
 
 
+def test_numbers_have_a_colour_bar_and_missing_ones_are_grey():
+    X = np.random.default_rng(0).normal(size=(30, 2))
+    y = np.where(np.arange(30) < 10, np.nan, X[:, 0])
+    display = LatentDisplay.from_estimator(FunctionTransformer(), X, y)
+    grey, scatter = display.scatters_
+    np.testing.assert_array_equal(grey.get_offsets(), X[:10])
+    np.testing.assert_array_equal(scatter.get_offsets(), X[10:])
+    np.testing.assert_array_equal(scatter.get_array(), X[10:, 0])
+    assert scatter.colorbar is not None
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        LatentDisplay.from_estimator(FunctionTransformer(), X, y[1:])
+
+
 def test_longer_codes_are_drawn_through_their_principal_components():
     X = np.random.default_rng(0).normal(size=(30, 5)) * [1, 5, 1, 3, 1]
     display = LatentDisplay.from_estimator(FunctionTransformer(), X)

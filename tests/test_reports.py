@@ -17,6 +17,7 @@ import pytest
 import sklearn
 import torch
 from sklearn.base import clone
+from sklearn.decomposition import PCA
 from sklearn.ensemble import StackingClassifier
 from sklearn.feature_selection import SequentialFeatureSelector
 from sklearn.linear_model import LogisticRegression
@@ -43,11 +44,14 @@ from diffrep.core.optimizers import AveragedAdamW
 from diffrep.core.score_networks import MLPScoreNetwork
 from diffrep.display import (
     CodeSwapDisplay,
+    InformationProfileDisplay,
     LatentDisplay,
+    LossOverTimeDisplay,
     ReconstructionDisplay,
     TimeProbeDisplay,
+    TrainingDisplay,
 )
-from diffrep.evaluation import compare, information_profile
+from diffrep.evaluation import compare, information_profile, sample_diversity
 from diffrep.exceptions import CheckpointError
 from diffrep.selection import RepresentationSelector
 from diffrep.semi_supervised import LaplaceNetClassifier, SemiSupervisedKFold
@@ -612,9 +616,37 @@ def test_points_without_a_label_are_drawn():
     assert [len(s.get_offsets()) for s in display.scatters_] == [20, 20, 20]
 
 
-def test_frames_of_other_results_are_refused():
-    with pytest.raises(ValueError, match="lacks the columns t, probe, stacked"):
-        TimeProbeDisplay.from_results({"DRL": pd.DataFrame({"accuracy": [0.5]})})
+@pytest.mark.parametrize(
+    ("display", "missing"),
+    [
+        (TimeProbeDisplay, "t, probe, stacked"),
+        (LossOverTimeDisplay, "t, loss_without_code"),
+        (InformationProfileDisplay, "sigma, nats"),
+        (TrainingDisplay, "epoch"),
+    ],
+)
+def test_frames_of_other_results_are_refused(display, missing):
+    with pytest.raises(ValueError, match=f"lacks the columns {missing}"):
+        display.from_results(pd.DataFrame({"accuracy": [0.5]}))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("n_draws", 0), ("n_draws", 2.5), ("probe", PCA()), ("cv", 0), ("cv", None)],
+)
+def test_parameters_of_a_comparison_that_are_none(name, value):
+    with pytest.raises(ValueError, match=f"The '{name}' parameter of compare must be"):
+        compare({"PCA": PCA(2)}, X, Y, n_labels=[20], **{name: value})
+    with pytest.raises(ValueError, match="cv has no splits"):
+        compare({"PCA": PCA(2)}, X, Y, n_labels=[20], cv=[])
+
+
+@pytest.mark.parametrize("n_draws", [0, 1])
+def test_a_variance_needs_two_samples(n_draws):
+    with pytest.raises(ValueError, match="The 'n_draws' parameter of sample_diversity"):
+        sample_diversity({"DRL": drl().fit(X)}, X, n_draws=n_draws)
+    with pytest.raises(ValueError, match="All rows of X are equal"):
+        sample_diversity({"DRL": drl().fit(X)}, X[:1])
 
 
 def test_random_encoders_are_pickled_and_cloned():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
+from sklearn.utils import check_consistent_length, column_or_1d
 
 from diffrep._validation import flattened
 from diffrep.display._base import BaseDisplay
@@ -18,19 +19,21 @@ __all__ = [
 
 
 class LatentDisplay(BaseDisplay):
-    """Scatter plot of codes, coloured by class.
+    """Scatter plot of codes, coloured by class or by a number.
 
     Parameters
     ----------
     points : ndarray of shape (n_samples, 2)
     y : array-like of shape (n_samples,), default=None
-        Classes.
+        Classes, or numbers with fractions, which are shown by a colour bar. Missing
+        ones are grey.
 
     Attributes
     ----------
     ax_, figure_ : matplotlib Axes and its Figure
     scatters_ : list of matplotlib PathCollection
-        One for each class, in sorted order.
+        One for points without a class or number, if there are any; then one for each
+        class, in sorted order, or one for all numbers.
     """
 
     def __init__(self, points, y=None):
@@ -48,7 +51,7 @@ class LatentDisplay(BaseDisplay):
             first two principal components.
         X : array-like of shape (n_samples, n_features)
         y : array-like of shape (n_samples,), default=None
-            Classes, for the colours.
+            Classes, or numbers with fractions, for the colours.
         t : float, default=None
             Time of the codes. None uses the result of `transform`.
         ax : matplotlib Axes, default=None
@@ -57,7 +60,15 @@ class LatentDisplay(BaseDisplay):
         Returns
         -------
         display : LatentDisplay
+
+        Raises
+        ------
+        ValueError
+            If `X` and `y` differ in length, or `y` is not one-dimensional.
         """
+        if y is not None:
+            y = column_or_1d(y)
+            check_consistent_length(X, y)
         if t is None:
             codes = representation.transform(X)
         else:
@@ -77,7 +88,13 @@ class LatentDisplay(BaseDisplay):
                 own = {"color": "lightgrey", "label": "no label"}
             scatter = self.ax_.scatter(*points, **style, **own)
             self.scatters_.append(scatter)
-        labels = pd.unique(y[~unlabelled])
+        known = y[~unlabelled]
+        if known.dtype.kind == "f" and (known != known.round()).any():
+            points = self.points[~unlabelled].T
+            self.scatters_.append(self.ax_.scatter(*points, c=known, **style))
+            self.figure_.colorbar(self.scatters_[-1], ax=self.ax_)
+            return
+        labels = pd.unique(known)
         for label in sorted(labels, key=lambda label: (type(label).__name__, label)):
             points = self.points[y == label].T
             self.scatters_.append(self.ax_.scatter(*points, label=label, **style))

@@ -25,6 +25,7 @@ class TrainingDisplay(BaseDisplay):
         By the column of `results`.
     """
 
+    _columns = ("epoch",)
     _labels = {"xlabel": "epoch", "ylabel": "loss"}
 
     @classmethod
@@ -72,6 +73,7 @@ class LossOverTimeDisplay(BaseDisplay):
         By the column of `results`.
     """
 
+    _columns = ("t", "loss_without_code", "loss_of_other_code", "loss_with_code")
     _labels = {"xlabel": "t", "ylabel": "squared error of the noise"}
 
     @classmethod
@@ -120,6 +122,7 @@ class InformationProfileDisplay(BaseDisplay):
     line_ : matplotlib Line2D
     """
 
+    _columns = ("sigma", "nats")
     _labels = {"xlabel": "sigma", "ylabel": "nats of the code", "xscale": "log"}
 
     @classmethod

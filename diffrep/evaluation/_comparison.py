@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from numbers import Integral
 
 import numpy as np
@@ -10,6 +11,7 @@ from joblib import Parallel, delayed, parallel_config
 from scipy import stats
 from sklearn.model_selection import StratifiedShuffleSplit
 
+from diffrep._validation import HasMethods, Interval, validate_params
 from diffrep.evaluation._probing import (
     check_labels,
     check_representations,
@@ -30,7 +32,14 @@ __all__ = [
 
 N_LABELS = (10, 100, 1000, "all")
 
+DRAWS = {
+    "n_draws": [Interval(Integral, 1, None, closed="left")],
+    "probe": [None, HasMethods(["fit", "predict"])],
+    "random_state": ["random_state"],
+}
 
+
+@validate_params(DRAWS, prefer_skip_nested_validation=True)
 def label_efficiency(
     representation,
     X,
@@ -87,6 +96,17 @@ def label_efficiency(
     return probe_codes(codes, y, codes_test, y_test, n_labels, n_draws, probe, seed)
 
 
+@validate_params(
+    {
+        **DRAWS,
+        "cv": [
+            Interval(Integral, 1, None, closed="left"),
+            HasMethods("split"),
+            Iterable,
+        ],
+    },
+    prefer_skip_nested_validation=True,
+)
 def compare(
     representations,
     X,
@@ -154,6 +174,8 @@ def compare(
     if isinstance(cv, Integral):
         cv = StratifiedShuffleSplit(int(cv), test_size=1 / 3, random_state=seed)
     splits = list(cv.split(X, y) if hasattr(cv, "split") else cv)
+    if not splits:
+        raise ValueError("cv has no splits. Pass at least one pair (train, test).")
     for train, _ in splits:
         usable(n_labels, y[train])  # before fits, which may take minutes
     tasks = [

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 from scipy.integrate import cumulative_trapezoid
 from sklearn.metrics import silhouette_score
 
+from diffrep._validation import Interval, validate_params
 from diffrep.evaluation._probing import (
     check_labels,
     check_representations,
@@ -24,6 +27,14 @@ __all__ = [
 ]
 
 
+@validate_params(
+    {
+        "n_draws": [Interval(Integral, 1, None, closed="left")],
+        "probes": [None, dict],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def probe_over_time(
     representation,
     X,
@@ -188,6 +199,13 @@ def information_profile(representation, X, *, times=None):
     return losses[columns].assign(nats=nats).reset_index(drop=True)
 
 
+@validate_params(
+    {
+        "n_draws": [Interval(Integral, 2, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def sample_diversity(representations, X, *, n_draws=10, random_state=0, **options):
     """Compute the variance of samples with the same code.
 
@@ -214,10 +232,17 @@ def sample_diversity(representations, X, *, n_draws=10, random_state=0, **option
     ------
     TypeError
         If `representations` is not a dict.
+    ValueError
+        If all rows of `X` are equal.
     """
     check_representations(representations)
     seed, rows = integer_seed(random_state), []
     total = np.var(np.asarray(X, dtype=np.float64), axis=0).mean()
+    if total == 0:
+        raise ValueError(
+            f"All rows of X are equal (there are {len(X)}). Pass rows that differ, "
+            "since the diversity of samples is relative to theirs."
+        )
     for name, representation in representations.items():
         codes = representation.transform(X)
         samples = representation.sample(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 import torch
 from scipy.spatial.distance import jensenshannon
 from sklearn.utils.validation import check_is_fitted
 
+from diffrep._validation import Interval, validate_params
 from diffrep.core.device import Stream, generator, in_usual_state
 from diffrep.core.mutual_information import mutual_information
 from diffrep.evaluation._probing import check_labels, integer_seed, times_or_default
@@ -59,6 +62,15 @@ def code_similarity(representation, X, times=None):
 
 
 @in_usual_state
+@validate_params(
+    {
+        "normalize": ["boolean"],
+        "n_steps": [Interval(Integral, 1, None, closed="left")],
+        "batch_size": [Interval(Integral, 2, None, closed="left")],
+        "random_state": ["random_state"],
+    },
+    prefer_skip_nested_validation=True,
+)
 def code_information(
     representation,
     X,
