@@ -8,6 +8,9 @@ import torch
 from torch import nn
 
 from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
+from diffrep.core.augment import flip, rescale
+from diffrep.semi_supervised import LaplaceNetClassifier
+from diffrep.trajectory import TrajectoryClassifier
 
 QUICK = {"n_components": 2, "max_epochs": 1, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(40, 6))
@@ -83,6 +86,25 @@ BAD_PARAMETERS = {
     "images without shape": ({"encoder": "conv"}, "encoder='conv'.*image_shape"),
     "unet without shape": ({"score_network": "unet"}, "score_network='unet'.*'mlp'"),
     "views without shape": ({"augment": "image"}, "augment='image'.*'table'"),
+    "views of images": ({"augment": flip}, "flip.*raises IndexError.*shape .2, 6."),
+    "views of signals": ({"augment": rescale}, "rescale.*raises RuntimeError"),
+    "views of one column": (
+        {"augment": lambda x, generator: x[:, :1]},
+        r"returns a tensor of shape \(2, 1\)",
+    ),
+    "views in float64": (
+        {"augment": lambda x, generator: x.double()},
+        "type torch.float64",
+    ),
+    "views that are NaN": ({"augment": lambda x, generator: x / 0}, "NaN"),
+    "views that are arrays": (
+        {"augment": lambda x, generator: x.numpy()},
+        "an object of type ndarray",
+    ),
+    "views without generator": (
+        {"augment": lambda x: x},
+        r"raises TypeError.*It must accept \(x, generator\)",
+    ),
     "unknown device": ({"device": "abacus"}, "device='abacus' cannot.*'cpu'"),
     "encoder of one": (
         {"encoder": WrongWidth},
@@ -105,6 +127,21 @@ def test_parameters_that_cannot_be_used(name):
         rep.fit(X + 1)
     # A failed fit leaves what an earlier one learned.
     np.testing.assert_array_equal(rep.transform(X), codes)
+
+
+@pytest.mark.parametrize(
+    "classifier",
+    [
+        LaplaceNetClassifier(augment=flip),
+        TrajectoryClassifier(
+            DiffusionRepresentation(**QUICK), augment=flip, fine_tune=True
+        ),
+    ],
+    ids=["LaplaceNet", "trajectories"],
+)
+def test_classifiers_check_views(classifier):
+    with pytest.raises(ValueError, match=r"flip.*raises IndexError"):
+        classifier.fit(X, X[:, 0] > 0)
 
 
 @pytest.mark.parametrize("name", ["encoder", "score_network"])

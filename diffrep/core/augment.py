@@ -23,6 +23,7 @@ __all__ = [
     "AUGMENTATIONS",
     "Chain",
     "blur",
+    "check_view",
     "color_jitter",
     "corrupt_features",
     "crop",
@@ -409,6 +410,45 @@ class Chain:
     def __repr__(self):
         names = [getattr(f, "__name__", repr(f)) for f in self.augments]
         return f"Chain({', '.join(names)})"
+
+
+def check_view(augment, x: Tensor, generator: torch.Generator) -> None:
+    """Raise an error unless ``augment(x, generator)`` is a view of a batch.
+
+    Parameters
+    ----------
+    augment : callable or None
+    x : Tensor of shape (n, ...)
+    generator : torch.Generator
+
+    Raises
+    ------
+    ValueError
+        If `augment` raises an error, or returns something else than finite numbers of
+        the shape and type of `x`.
+    """
+    if augment is None:
+        return
+    cause = None
+    try:
+        fault = _fault(augment(x, generator), x)
+    except (IndexError, RuntimeError, TypeError, ValueError) as error:
+        cause, fault = error, f"raises {type(error).__name__} ({error})"
+    if fault:
+        raise ValueError(
+            f"augment={augment!r} {fault} for a batch of shape {tuple(x.shape)}. It "
+            "must accept (x, generator) and return finite numbers of the shape and "
+            "type of x."
+        ) from cause
+
+
+def _fault(view, x):
+    """Return what is wrong with a view of `x`, or an empty text."""
+    if not isinstance(view, Tensor):
+        return f"returns an object of type {type(view).__name__}"
+    if (view.shape, view.dtype) != (x.shape, x.dtype):
+        return f"returns a tensor of shape {tuple(view.shape)} and type {view.dtype}"
+    return "" if view.isfinite().all() else "returns infinite values or NaN"
 
 
 def _share(x, generator):
