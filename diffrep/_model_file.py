@@ -152,7 +152,9 @@ class _Writer:
                     "dict": {k: self.encode(v, f"{name}.{k}") for k, v in value.items()}
                 }
             case torch.Tensor():
-                self.tensors[name] = value.detach().cpu().contiguous()
+                # A copy, since tied weights share memory, which safetensors refuses.
+                value = value.detach().to("cpu", copy=True)
+                self.tensors[name] = value.contiguous()
                 return {"tensor": name}
             case np.ndarray():
                 return self._array(value, name)

@@ -1,5 +1,7 @@
 """Wrong input: each message says what was received and what to do."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse
@@ -52,6 +54,17 @@ class WrongWidth(nn.Module):
 
     def forward(self, x, *arguments):
         return x[:, :1]
+
+
+class Converted(nn.Module):
+    """An encoder whose output is converted."""
+
+    def __init__(self, convert, data_shape, n_outputs, time_conditioned):
+        super().__init__()
+        self.linear, self.convert = nn.Linear(*data_shape, n_outputs), convert
+
+    def forward(self, x):
+        return self.convert(self.linear(x))
 
 
 BAD_PARAMETERS = {
@@ -109,6 +122,14 @@ BAD_PARAMETERS = {
     "encoder of one": (
         {"encoder": WrongWidth},
         r"encoder WrongWidth.*\(2, 1\).*\(2, 2",
+    ),
+    "encoder in float64": (
+        {"encoder": partial(Converted, torch.Tensor.double)},
+        r"encoder Converted returned torch\.float64; expected a tensor of float32",
+    ),
+    "encoder of tuples": (
+        {"encoder": partial(Converted, tuple)},
+        "encoder Converted returned tuple; expected a tensor",
     ),
     "score of one": (
         {"score_network": WrongWidth},

@@ -294,6 +294,23 @@ def test_objects_of_the_users_own_are_asked_for(path):
     assert loaded.get_params() == rep.get_params()
 
 
+class Tied(Linear):
+    """An encoder with the same layer under two names."""
+
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self.again = next(self.children())
+
+
+def test_tied_weights_stay_tied(path):
+    rep = DiffusionRepresentation(2, encoder=Tied, **QUICK).fit(X)
+    rep.save(path)
+    loaded = load(path, encoder=Tied)
+    np.testing.assert_array_equal(loaded.transform(X), rep.transform(X))
+    encoder = loaded.partial_fit(X).net_.module_.encoder
+    assert encoder.again is encoder.map
+
+
 def test_objects_inside_a_classifier_are_asked_for(path):
     rep = DiffusionRepresentation(2, encoder=Linear, **QUICK)
     classifier = TrajectoryClassifier(rep, head="concat", **QUICK).fit(X, Y)

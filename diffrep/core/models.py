@@ -317,9 +317,13 @@ def required_module(name: str, network: Any) -> Any:
 
 
 def require_shape(name: str, network: nn.Module, output: Tensor, *shape: int) -> None:
-    """Raise ValueError if the output of a network has another shape."""
+    """Raise ValueError if the output of a network has another shape or type."""
+    returned = f"{name} {type(network).__name__} returned"
+    if not isinstance(output, Tensor) or output.dtype != torch.float32:
+        kind = getattr(output, "dtype", type(output).__name__)
+        raise ValueError(f"{returned} {kind}; expected a tensor of float32.")
     if tuple(output.shape) != shape:
         raise ValueError(
-            f"{name} {type(network).__name__} returned an output of shape "
-            f"{tuple(output.shape)} for a batch of {shape[0]} rows; expected {shape}."
+            f"{returned} an output of shape {tuple(output.shape)} for a batch of "
+            f"{shape[0]} rows; expected {shape}."
         )
