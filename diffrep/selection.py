@@ -9,6 +9,7 @@ import pandas as pd
 from pandas.api.types import is_float_dtype
 from sklearn.base import TransformerMixin, clone
 from sklearn.linear_model import RidgeCV
+from sklearn.pipeline import FeatureUnion
 from sklearn.utils import check_array, check_consistent_length, column_or_1d, get_tags
 from sklearn.utils.validation import check_is_fitted
 
@@ -215,6 +216,10 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
     def feature_names_in_(self):
         """Names of the features seen in `fit`."""
         return self.transformers_[0][1].feature_names_in_
+
+    def _sk_visual_block_(self):
+        # The diagram in notebooks: transformers side by side.
+        return FeatureUnion(self.transformers)._sk_visual_block_()
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -16,6 +16,7 @@ from sklearn.preprocessing import (
     PolynomialFeatures,
     StandardScaler,
 )
+from sklearn.utils import estimator_html_repr
 
 from diffrep import DiffusionRepresentation
 from diffrep.selection import RepresentationSelector
@@ -126,6 +127,15 @@ def test_parameters_of_transformers_are_searched(ring):
     search = GridSearchCV(pipeline, grid, cv=3).fit(X, y)
     assert search.best_params_ == {"representationselector__power__degree": 2}
     assert search.best_score_ > 0.9
+
+
+def test_the_diagram_shows_the_transformers(ring):
+    selector = selector_of(squares=PolynomialFeatures(2), columns=StandardScaler())
+    pipeline = make_pipeline(selector, LogisticRegression())
+    for shown in (pipeline, pipeline.fit(*ring)):
+        diagram = estimator_html_repr(shown)
+        assert "squares" in diagram
+        assert "sk-parallel-item" in diagram
 
 
 def test_what_cannot_be_selected_is_refused(ring):
