@@ -460,6 +460,17 @@ def test_paired_difference_says_which_names_there_are():
         paired_difference(frame({"a": {10: [[0.5]]}}), "a", "c")
 
 
+def test_frames_of_something_else_are_refused():
+    other = pd.DataFrame({"representation": ["a"]})
+    for function in (
+        accuracy_over_splits,
+        accuracy_table,
+        lambda results: paired_difference(results, "a", "a"),
+    ):
+        with pytest.raises(ValueError, match="results lacks the columns n_labels"):
+            function(other)
+
+
 @pytest.mark.parametrize("level", [0, 1, 95])
 def test_level_is_a_share(level):
     with pytest.raises(ValueError, match=f"level={level} must be between 0 and 1"):

@@ -93,6 +93,7 @@ def test_divergences_of_profiles():
         [[1, 0, 0], [0, 0.5, 0.5], [0.5, 0.25, 0.25]], index=["a", "b", "c"]
     )
     found = jensen_shannon(profiles)
+    np.testing.assert_array_equal(jensen_shannon(profiles.to_numpy()), found)
     np.testing.assert_allclose(np.diag(found), 0, atol=1e-12)
     assert found.loc["a", "b"] == pytest.approx(1)
     # By hand, from the mean of the two profiles: .75, .125, .125.

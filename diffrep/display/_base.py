@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
+from diffrep.evaluation._probing import check_columns
+
 __all__ = ["BaseDisplay"]
 
 
@@ -45,16 +47,8 @@ class BaseDisplay(ABC):
             If a DataFrame lacks required columns.
         """
         frames = results.values() if isinstance(results, dict) else [results]
-        for frame in frames if cls._columns else []:
-            missing = [
-                c for c in cls._columns if c not in getattr(frame, "columns", ())
-            ]
-            if missing:
-                raise ValueError(
-                    f"results lacks the columns {', '.join(missing)} that "
-                    f"{cls.__name__} draws. Pass what the function of diffrep."
-                    "evaluation returned that it is made for."
-                )
+        for frame in frames:
+            check_columns(frame, *cls._columns)
         return cls(results).plot(ax=ax)
 
     def plot(self, ax=None):

@@ -13,6 +13,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 
 from diffrep._validation import HasMethods, Interval, validate_params
 from diffrep.evaluation._probing import (
+    check_columns,
     check_labels,
     check_representations,
     dense,
@@ -211,8 +212,14 @@ def accuracy_over_splits(results):
         Indexed by (representation, n_labels), in the order of `results`. Columns mean,
         std and count are over splits, of means over draws. The standard deviation for
         one split is nan.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing from `results`.
     """
     keys = ["representation", "n_labels"]
+    check_columns(results, *keys, "split", "accuracy")
     by_split = results.groupby([*keys, "split"], sort=False)["accuracy"].mean()
     return by_split.groupby(level=keys, sort=False).agg(["mean", "std", "count"])
 
@@ -231,7 +238,13 @@ def accuracy_table(results):
         Columns: each of n_labels, "mean ±std" of the accuracy over splits, or
         the mean alone of one split; then the means over splits of "CPU s" of
         ``fit``, "rows/s" of ``transform`` and "columns" of the codes.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing from `results`.
     """
+    check_columns(results, "representation", "n_labels", "fit_seconds")
     table = pd.DataFrame(
         index=pd.Index(results["representation"].unique(), name=None),
         columns=pd.Index(results["n_labels"].unique(), dtype=object),
@@ -273,8 +286,10 @@ def paired_difference(results, first, second, *, level=0.95):
     Raises
     ------
     ValueError
-        If a name is not in `results`, or `level` is not between 0 and 1.
+        If a name or columns are missing from `results`, or `level` is not between 0
+        and 1.
     """
+    check_columns(results, "representation", "n_labels", "split", "accuracy")
     known = list(results["representation"].unique())
     for name in (first, second):
         if name not in known:

@@ -18,6 +18,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 from diffrep._validation import check_class_labels, draw_seed
 
 __all__ = [
+    "check_columns",
     "check_labels",
     "check_representations",
     "codes_by_time",
@@ -138,6 +139,16 @@ def check_labels(X, y):
     check_consistent_length(X, y)
     check_class_labels(y)
     return y
+
+
+def check_columns(results, *columns):
+    """Raise an error if results are not a data frame with these columns."""
+    missing = [c for c in columns if c not in getattr(results, "columns", ())]
+    if missing:
+        raise ValueError(
+            f"results lacks the columns {', '.join(missing)}. Pass the DataFrame that "
+            "the function of diffrep.evaluation named in the documentation returned."
+        )
 
 
 def check_representations(representations):

@@ -193,7 +193,7 @@ def jensen_shannon(profiles):
 
     Parameters
     ----------
-    profiles : DataFrame of shape (n_profiles, T)
+    profiles : DataFrame or array-like of shape (n_profiles, T)
         Rows that sum to 1.
 
     Returns
@@ -201,6 +201,7 @@ def jensen_shannon(profiles):
     divergences : DataFrame of shape (n_profiles, n_profiles)
         0 for equal profiles, 1 for profiles without a common time.
     """
+    profiles = pd.DataFrame(profiles)
     rows = profiles.to_numpy()
     distance = [[jensenshannon(p, q, base=2) for q in rows] for p in rows]
     return pd.DataFrame(
