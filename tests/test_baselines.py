@@ -210,6 +210,16 @@ def test_score_is_the_cross_entropy_by_hand(estimator, shape, table):
     assert rep.score(X) == pytest.approx(-np.mean(losses), rel=1e-4)
 
 
+def test_cross_entropy_is_for_data(table):
+    rep = AutoencoderRepresentation(
+        reconstruction_loss="bce", target_space="pca", max_epochs=1
+    )
+    with pytest.raises(
+        ValueError, match="'bce' is for data, not for target_space='pca'"
+    ):
+        rep.fit(table[0])
+
+
 def test_cross_entropy_of_bits_nears_their_entropy():
     # Independent bits and a code as good as none: the entropy is the floor.
     share = np.array([0.1, 0.3, 0.5, 0.9])

@@ -9,7 +9,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from diffrep import DiffusionRepresentation, datasets
-from diffrep.datasets import DATASETS, colored_digits, load_dataset, load_images
+from diffrep.datasets import (
+    DATASETS,
+    colored_digits,
+    load_dataset,
+    load_images,
+    textured_digits,
+)
 
 FILES = {"mnist": "mnist.npz", "cifar10": "cifar10_part.npz"}
 
@@ -208,6 +214,30 @@ def test_colored_digits_show_pen_and_paper():
             np.exp(1j * phase), np.exp(2j * np.pi * numbers / 9), atol=1e-5
         )
     np.testing.assert_array_equal(X[:, :, 0, 0], X[:, :, 3, 4])
+
+
+def test_texture_and_place_are_found_again():
+    images = np.zeros((60, 12, 12))
+    images[:, 4:8, 4:8] = 3.0  # the ink, which becomes 1
+    X, place, texture = textured_digits(images, random_state=0)
+    X = X.reshape(60, 24, 24)
+    ink = X > 0.5
+    cells = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    np.testing.assert_array_equal(ink.sum((1, 2)), 16)
+    for x, is_ink, p, t in zip(X, ink, place, texture, strict=True):
+        rows, columns = np.nonzero(is_ink)
+        assert ((rows.min() - 4) / 6, (columns.min() - 4) / 6) == cells[p]
+        # Waves of one period, of the size 1/20: least squares of a sine and a cosine.
+        angle, period = np.pi * [0, 1, 2, 3, 0, 2][t] / 4, [4, 4, 4, 4, 6, 6][t]
+        rows, columns = np.mgrid[:24, :24]
+        phase = 2 * np.pi * (np.cos(angle) * rows + np.sin(angle) * columns) / period
+        waves = np.stack([np.sin(phase).ravel(), np.cos(phase).ravel()], axis=1)
+        texture_alone = (x - is_ink).ravel()
+        found, *_ = np.linalg.lstsq(waves, texture_alone)
+        np.testing.assert_allclose(waves @ found, texture_alone, atol=1e-6)
+        assert np.hypot(*found) == pytest.approx(0.05)
+    assert set(place) == set(range(8))
+    assert set(texture) == set(range(6))
 
 
 @pytest.fixture

@@ -248,9 +248,11 @@ def test_folders_are_not_in_files(small, path, tmp_path):
     assert load(path).checkpoint is None
 
 
-def test_times_of_fit_decoder_come_back(path):
-    rep = DiffusionRepresentation(2, time_sampling=0.5, **QUICK).fit(X)
-    rep.fit_decoder(X, time_sampling="uniform", max_epochs=1).save(path)
+@pytest.mark.parametrize("times", ["uniform", 0.3])
+@pytest.mark.parametrize("weighting", [{}, {"loss_weighting": "eps"}])
+def test_times_of_fit_decoder_come_back(path, times, weighting):
+    rep = DiffusionRepresentation(2, time_sampling=0.5, **weighting, **QUICK).fit(X)
+    rep.fit_decoder(X, time_sampling=times, max_epochs=1).save(path)
     loaded = load(path)
     assert loaded.net_.module_.times == rep.net_.module_.times
     losses = rep.loss_over_time(X)
@@ -322,6 +324,11 @@ def test_objects_inside_a_classifier_are_asked_for(path):
 
 
 def test_what_cannot_be_saved(path):
+    rep = DiffusionRepresentation(2, **QUICK).fit(X)
+    rep.fit_decoder(X, time_sampling=scipy.stats.beta(2, 2), max_epochs=1)
+    with pytest.raises(TypeError, match="cannot contain time_sampling="):
+        rep.save(path)
+
     class Mine(DenoiserFeatures):
         pass
 

@@ -39,7 +39,11 @@ ESTIMATORS = {
     "images": DiffusionRepresentation(4, **IMAGES, **QUICK),
     "signals": DiffusionRepresentation(4, signal_shape=(2, 16), **QUICK),
 }
-INPUTS = {**dict.fromkeys(ESTIMATORS, X), "images": PIXELS}
+ESTIMATORS["long signals"] = DiffusionRepresentation(
+    4, signal_shape=(1, 1100), max_epochs=0, random_state=0
+)  # the encoder sees averages
+LONG = np.random.default_rng(0).normal(size=(40, 1100)).astype(np.float32)
+INPUTS = {**dict.fromkeys(ESTIMATORS, X), "images": PIXELS, "long signals": LONG}
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
