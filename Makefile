@@ -21,7 +21,7 @@ types: $(VENV)/dev
 
 # Runs the examples that have changed; then looks at the site in a browser, if there is one.
 docs: $(VENV)/dev
-	OMP_NUM_THREADS=1 $(BIN)/mkdocs build --strict
+	$(BIN)/mkdocs build --strict
 	$(BIN)/python -m pytest tests/test_site.py --site site
 
 serve: $(VENV)/dev
