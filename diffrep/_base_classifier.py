@@ -36,8 +36,8 @@ from diffrep._validation import (
     copied,
 )
 from diffrep.base import N_FITTED_ROWS, BaseRepresentation
-from diffrep.core.augment import AUGMENTATIONS, check_view
-from diffrep.core.device import Stream, generator, in_usual_state, seed_for
+from diffrep.core.augment import AUGMENTATIONS
+from diffrep.core.device import Stream, in_usual_state, seed_for
 from diffrep.core.loop import Progress
 from diffrep.core.rows import Rows
 
@@ -152,13 +152,10 @@ class BaseCodeClassifier(SaveMixin, ClassifierMixin, BaseEstimator, metaclass=AB
 
     def _start(self, inputs):
         """Standardise curves, as estimated from some rows; check views of two."""
-        seed, model = self.net_.seed, self.net_.module_
-        rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
+        rng = np.random.default_rng(seed_for(self.net_.seed, Stream.START, 1))
         x, _ = self._rows(inputs).some(N_FITTED_ROWS, rng)
-        draws = generator(seed, Stream.START, 3, self.net_.device)
-        with self.net_.forked(draws):
-            check_view(model.augment, x[:2], draws)
-        model.initialize(x)
+        self.net_.check_view(x)
+        self.net_.module_.initialize(x)
 
     def _train(self, rows, n_epochs):
         """Train the net for a number of epochs; set `history_` and `n_iter_`."""

@@ -62,7 +62,7 @@ from diffrep._validation import (
     is_empty,
     validate_params,
 )
-from diffrep.core.augment import AUGMENTATIONS, check_view
+from diffrep.core.augment import AUGMENTATIONS
 from diffrep.core.closed_form import ViewedRows
 from diffrep.core.device import (
     Stream,
@@ -416,9 +416,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         model, seed = self.net_.module_, self.net_.seed
         rng = np.random.default_rng(seed_for(seed, Stream.START, 1))
         x, _ = self._rows(X).some(N_FITTED_ROWS, rng)
-        draws = generator(seed, Stream.START, 3, self.net_.device)
-        with self.net_.forked(draws):
-            check_view(model.augment, x[:2], draws)
+        self.net_.check_view(x)
         draws = generator(seed, Stream.START, 2, self.net_.device)
         rows = ViewedRows.drawn(x, model.augment, draws)
         with self.net_.forked(draws):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 from tqdm.auto import tqdm
 
+from diffrep.core.augment import check_view
 from diffrep.core.device import Stream, forked_rng, generator, seed_for
 from diffrep.core.distributed import peers
 from diffrep.core.layers import init_weights
@@ -150,6 +151,12 @@ class SeededNet(TrainingLoop):
             super().initialize_module()
         init_weights(self.undrawn(), draws)
         return self
+
+    def check_view(self, x):
+        """Raise ValueError unless the view of the model is one of rows ``(n, ...)``."""
+        draws = self._generator(Stream.START, 3)
+        with self.forked(draws):
+            check_view(self.module_.augment, x[:2], draws)
 
     def undrawn(self):
         """Return the part of the model whose weights are drawn before training."""
