@@ -1,4 +1,4 @@
-"""Run by test_distributed.py in every process of ``torchrun``."""
+"""Run by test_distributed.py in every process of ``accelerate launch``."""
 
 import sys
 from pathlib import Path

@@ -12,6 +12,7 @@ import pytest
 import torch
 from sklearn.base import clone
 from skorch.callbacks import Callback
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from diffrep import (
     DiffusionRepresentation,
@@ -151,6 +152,59 @@ def test_few_labels_on_the_device(digits):
     assert np.mean(found == digits[1]) > 0.5
 
 
+TRAINED = [
+    *((name, "auto") for name in ("images", "table", "unet", "simclr", "signals")),
+    *((name, "photo") for name in ("images", "unet", "simclr")),
+]
+
+
+class Reads(TorchDispatchMode):
+    """Counts operations whose values the CPU reads: it would wait for a GPU there."""
+
+    n = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.overloadpacket.__name__
+        by_mask = name in {"index", "index_put", "index_put_"} and any(
+            index is not None and index.dtype == torch.bool for index in args[1]
+        )
+        self.n += by_mask or name in {
+            "_local_scalar_dense",
+            "_unique2",
+            "equal",
+            "is_nonzero",
+            "masked_select",
+            "nonzero",
+        }
+        return func(*args, **(kwargs or {}))
+
+
+def n_reads_of_steps(rep, X):
+    """Reads of four steps, less those of one."""
+    n = []
+    for batch_size in (32, 128):
+        with Reads() as reads:
+            clone(rep).set_params(batch_size=batch_size, max_epochs=1).fit(X[:128])
+        n.append(reads.n)
+    return n[0] - n[1]
+
+
+@pytest.mark.parametrize(("name", "augment"), TRAINED)
+def test_no_step_reads_values(name, augment, digits):
+    rep = clone(REPRESENTATIONS[name]).set_params(augment=augment)
+    assert n_reads_of_steps(rep, digits[0]) == 0
+
+
+@pytest.mark.parametrize(
+    "read",
+    [lambda x: x * x.mean().item(), lambda x: x.index_put((x < 0,), x.new_zeros(()))],
+    ids=["number", "mask"],
+)
+def test_reads_of_a_view_are_counted(read, digits):
+    rep = DiffusionRepresentation(augment=lambda x, generator: read(x), **SHARED)
+    assert n_reads_of_steps(rep, digits[0]) == 4 - 1
+
+
 needs_a_gpu = pytest.mark.skipif(
     os.environ.get("DIFFREP_DEVICE", "cpu") != "cuda", reason="needs a GPU"
 )
@@ -165,13 +219,7 @@ class NoWaits(Callback):
 
 
 @needs_a_gpu
-@pytest.mark.parametrize(
-    ("name", "augment"),
-    [
-        *((name, "auto") for name in ("images", "table", "unet", "simclr", "signals")),
-        *((name, "photo") for name in ("images", "unet", "simclr")),
-    ],
-)
+@pytest.mark.parametrize(("name", "augment"), TRAINED)
 def test_no_step_waits_for_the_gpu(name, augment, digits):
     # Of 400 rows in batches of 64 there are seven.
     rep = clone(REPRESENTATIONS[name])

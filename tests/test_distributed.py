@@ -17,7 +17,10 @@ from diffrep.core.distributed import Peers, peers
 SCRIPT = Path(__file__).with_name("distributed_script.py")
 
 
-TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+#: The script asks for the CPU, so the processes are a group of gloo, without MPI.
+TWO = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
+TWO += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
+TWO += ["--main_process_port=0"]  # any that is free
 
 
 def launch(folder, *launcher):
@@ -38,7 +41,7 @@ def launch(folder, *launcher):
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("distributed")
-    return launch(folder / "two", *TORCHRUN), launch(folder / "one")
+    return launch(folder / "two", *TWO), launch(folder / "one")
 
 
 def test_all_processes_hold_the_same_weights(runs):

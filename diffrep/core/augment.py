@@ -471,7 +471,9 @@ def _averages(weights, offsets, n_pixels):
     """Matrices of averages over `offsets` of a pixel, with repeated border pixels."""
     pixels = torch.arange(n_pixels, device=offsets.device)
     sources = (pixels[:, None] + offsets).clamp(0, n_pixels - 1)
-    return torch.einsum("nk,ikj->nij", weights, F.one_hot(sources, n_pixels).float())
+    # Not F.one_hot, which reads the sources.
+    identity = torch.eye(n_pixels, device=offsets.device)
+    return torch.einsum("nk,ikj->nij", weights, identity[sources])
 
 
 def _cosines(n_pixels, n_waves, device):

@@ -186,6 +186,7 @@ class TrainingLoop(NeuralNet):
         """Run one epoch; losses are summed on the device and read once."""
         if iterator is None:
             return
+        self._set_training(training)
         run, sums = self.run_, self.run_.sums if training else {}
         if training and run.position:
             batches = iterator.starting_at(run.position)

@@ -175,14 +175,14 @@ class SeededNet(TrainingLoop):
             return self.module_(*x, generator)
 
     def train_step_single(self, batch, **fit_params):
-        self._set_training(True)
         draws = self._generator(Stream.STEP, self.step_, peers().rank)
         losses = self.infer(batch, draws)
         loss = sum(losses.values())
         loss.backward()
-        weights = self.module_.parameters()
-        peers().average_(w.grad for w in weights if w.grad is not None)
-        clip_grad_norm_(self.module_.parameters(), MAX_GRAD_NORM)
+        groups = self.optimizer_.param_groups
+        weights = [w for group in groups for w in group["params"] if w.grad is not None]
+        peers().average_(w.grad for w in weights)
+        clip_grad_norm_(weights, MAX_GRAD_NORM)
         self.run_.whole = False
         return {"loss": loss.detach(), "y_pred": losses}
 
@@ -195,7 +195,6 @@ class SeededNet(TrainingLoop):
         return step
 
     def validation_step(self, batch, **fit_params):
-        self._set_training(False)
         with torch.inference_mode():
             losses = self.infer(batch, self._generator(Stream.VALIDATION))
         return {"loss": sum(losses.values()), "y_pred": losses}
