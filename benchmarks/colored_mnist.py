@@ -1,11 +1,12 @@
-"""Coloured MNIST: what codes share over time, and where three questions look.
+"""Coloured MNIST: similarity of codes over time, and attention of three classifiers.
 
     python benchmarks/colored_mnist.py --data FOLDER [--figure FILE]
 
-Fits DRL, with codes that depend on t, to painted images without labels. Then: linear
-CKA and mutual information of the codes at eleven times; accuracies and attention
-profiles of three classifiers of the curves (digit, pen, paper); the divergences of the
-profiles in bits. As in the companion paper, arXiv 2210.13774, but for sizes.
+Fits DRL with codes that depend on t to coloured digits, without labels. Prints the
+linear CKA and the mutual information of the codes at eleven times; the accuracy and the
+attention profile of three classifiers of the curves (digit, pen, paper); and the
+divergences of the profiles in bits. The experiment follows the companion paper,
+arXiv 2210.13774, with smaller networks.
 """
 
 import argparse

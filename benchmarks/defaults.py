@@ -1,10 +1,10 @@
-"""What each default is worth: one changed at a time, by the protocol of the demo.
+"""Effect of each default: one parameter is changed at a time.
 
     python benchmarks/defaults.py [--jobs 2] [--splits 3] [--only images [--rows ...]]
 
-Prints one table for the digits as images, one for the digits as a table, one for
-breast cancer: accuracy with 20, 50, 100 and all labels, mean ± standard deviation
-over splits, and CPU seconds of a fit on one thread.
+The protocol is that of the demo. Prints one table each for the digits as images, the
+digits as a table, and breast cancer: accuracy with 20, 50, 100 and all labels (mean ±
+standard deviation over splits), and CPU seconds of a fit on one thread.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""What codes of two columns hold, by the density of the training times.
+"""Content of codes with two components, by the density of the training times.
 
     python benchmarks/detail.py [--dataset mnist] [--data FOLDER] [--rows 5000]
 
-The setting of Mittal et al. (2023), figures 2 and 3 (``PAPER_SETTING``), with the
-paper's weight of the loss ("eps") and with the default one ("edm"). Prints mean and
-standard deviation over seeds of: the silhouette of the classes, the accuracy of ten
-nearest neighbours, the share of the variance of the ink (the sum of the pixels, for
-handwriting a matter of stroke) that ten nearest neighbours explain, both
-cross-validated, and CPU seconds of a fit. Rows are appended to DIR/detail-DATASET.csv
-as they are measured; what is there is not run again.
+Follows figures 2 and 3 of Mittal et al. (2023) (``PAPER_SETTING``), with the paper's
+weight of the loss ("eps") and with the default one ("edm"). Prints means and standard
+deviations over seeds of the silhouette of the classes, the cross-validated accuracy of
+ten nearest neighbours, the share of the variance of the ink (the sum of the pixels,
+which shows the thickness of the stroke) that ten nearest neighbours explain, and the
+CPU seconds of a fit. Each row is appended to DIR/detail-DATASET.csv when it has been
+measured. Rows that are in this file are not measured again.
 """
 
 import argparse
@@ -40,7 +40,7 @@ TIMES = ["uniform", "high_noise", "log_normal", 0.5, 0.6, 0.7, 0.8]
 
 
 def measure(name, weighting, times, seed, data, n_steps, lr, sigma_max):
-    """Measures of one fit, at times of this name or at one time."""
+    """Return the measures of one fit, with a density of times or a single time."""
     make, options = ESTIMATORS[name]
     X, y = data.X_train, data.y_train
     rep = make(

@@ -1,20 +1,20 @@
-"""What a GPU makes of the estimators: does it work, and how fast is it.
+"""Test and measure the estimators on a GPU.
 
     python benchmarks/gpu.py [--part tests steps quality] [--device cuda] [--small]
                              [--data FOLDER] [--seconds 30] [--out DIR]
 
-"tests" runs the part of the test suite that is about devices. "steps" fits the default
-and larger networks in float32, TF32 and bfloat16, with rows that are on the device or
-streamed to it, and with compiled networks. It prints milliseconds of a step, images per
-second, TFLOP per second of matrix products and convolutions, their share of the peak of
-the card, if that is known, and the largest memory that was allocated. "quality" fits
-representations of the images of cifar10*.npz in FOLDER for the given seconds each and
-prints the accuracy of a linear classifier with 1,000 and all labels and of 5 nearest
-neighbours; without FOLDER there are no such rows. Every row is printed, and appended to
-DIR/gpu.csv, as soon as it is measured; rows that are there are not run again. Nothing
-needs to be installed: the repository and the dependencies may be on PYTHONPATH.
+"tests" runs the tests about devices. "steps" fits the default and larger networks in
+float32, TF32 and bfloat16, with rows on the device or streamed to it, and with compiled
+networks. It prints milliseconds per step, images per second, TFLOP per second of matrix
+products and convolutions, their share of the peak of the card, if that is known, and
+the peak of the allocated memory. "quality" fits each representation to the images of
+cifar10*.npz in FOLDER for a number of seconds, and prints the accuracy of a linear
+classifier with 1,000 and all labels and of five nearest neighbours; it needs
+``--data``. Each row is printed and appended to DIR/gpu.csv when it has been measured.
+Rows that are in this file are not measured again. Nothing has to be installed: the
+repository and the dependencies may be on PYTHONPATH.
 
-``--small`` does as little as possible, for machines without a GPU.
+``--small`` runs the smallest form, for machines without a GPU.
 """
 
 import argparse
@@ -94,7 +94,7 @@ QUALITY = {
 
 
 class EpochSeconds(Callback):
-    """Seconds of every epoch, the work of the device included."""
+    """Seconds of each epoch, including the work of the device."""
 
     def __init__(self):
         self.seconds = []
@@ -106,7 +106,7 @@ class EpochSeconds(Callback):
         self.seconds.append(now(net.device) - self.start_)
 
     def __deepcopy__(self, memo):
-        return self  # estimators copy callbacks; these seconds are for us
+        return self  # estimators copy callbacks; the seconds are read here
 
 
 class Compiled(Callback):
@@ -124,16 +124,16 @@ def now(device):
 
 
 def tests(device, arguments):
-    """The tests about devices."""
+    """Tests about devices."""
     yield "tests", lambda: tested(device, arguments.small)
 
 
 def tested(device, small):
-    """Run the tests about devices; their last line is the figure."""
+    """Run the tests about devices; return their last line."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
     command += [str(ROOT / "tests/test_device.py"), f"--device={device.type}"]
     if small:
-        command += ["-k", "lives and (images or table)"]
+        command += ["-k", "networks_are_on and (images or table)"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     if done.returncode:
         print(done.stdout, done.stderr, flush=True)
@@ -141,7 +141,7 @@ def tested(device, small):
 
 
 def steps(device, arguments):
-    """Seconds of steps of the default and of larger networks."""
+    """Durations of steps of the default and of larger networks."""
     small = arguments.small
     for settings in STEPS[:1] if small else STEPS:
         name, side, channels, batch_size, precision, mode = settings
@@ -197,19 +197,19 @@ def step(device, n, name, side, channels, batch_size, precision, mode):
 
 
 def no(rows):
-    """Say that rows do not fit into the memory of the device."""
+    """Replace a method: rows do not fit into the memory of the device."""
     return False
 
 
 def operations(rep, X, n_steps):
-    """Floating point operations of a fit of one batch for so many steps."""
+    """Count the floating point operations of a fit of one batch."""
     with FlopCounterMode(display=False) as counter:
         rep.set_params(max_epochs=n_steps).fit(X)
     return counter.get_total_flops()
 
 
 def quality(device, arguments):
-    """Accuracies on codes of photographs, after so many seconds of training each."""
+    """Accuracies on codes of photographs, with the same training time for all."""
     if not arguments.data:
         return
     data = load_dataset("cifar10", folder=arguments.data)

@@ -1,10 +1,10 @@
-"""Labels that spread over the graph of codes: by neighbours, propagation and shares.
+"""Label propagation on codes, by neighbours, propagation and class shares.
 
     python benchmarks/graphs.py [mnist] --data FOLDER [--pool 10000]
 
-Fits DRL to the pool once, without labels, and prints the share of its rows without a
-label that are called what they are, mean ± standard deviation over choices of the
-labelled rows: as many of each class, then at random with one of each class at least.
+Fits DRL to the pool once, without labels. Prints the accuracy on the unlabelled rows,
+mean ± standard deviation over draws of the labels: balanced draws have the same number
+of labels in each class, random draws have at least one.
 """
 
 import argparse
@@ -21,24 +21,24 @@ from diffrep.datasets import DATASETS, load_dataset
 
 
 def balanced(y, n_labels, order):
-    """As many of each class."""
+    """Draw the same number of rows of each class."""
     return pd.Series(order).groupby(y[order]).head(n_labels // len(np.unique(y)))
 
 
 def at_random(y, n_labels, order):
-    """At random, but for the first of each class."""
+    """Draw rows at random, at least one of each class."""
     first = pd.Series(order).groupby(y[order]).head(1)
     return np.unique(np.r_[first, order[: n_labels - len(first)]])
 
 
 def counted(labels):
-    """Shares as LaplaceNet takes them: those of the labelled rows."""
+    """Class shares of LaplaceNet: those of the labelled rows."""
     counts = np.bincount(labels[labels >= 0])
     return counts / counts.sum(), np.zeros(len(counts))
 
 
 def accuracies(W, labels, y):
-    """Accuracy on rows without a label, by shares, propagation and alignment."""
+    """Accuracy on unlabelled rows, by shares, propagation and alignment."""
     free = labels < 0
     for estimate, kind in product((counted, class_shares), ("laplace", "poisson")):
         shares, tolerance = estimate(labels)

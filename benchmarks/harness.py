@@ -1,4 +1,4 @@
-"""What benchmarks on many data sets share: results in a CSV, ranks, a figure."""
+"""Results in a CSV file, and mean ranks, of benchmarks on many data sets."""
 
 from pathlib import Path
 
@@ -12,18 +12,18 @@ from scipy.stats import studentized_range
 def run(measure, wanted, keys, csv, n_jobs):
     """Append ``measure(*key)`` to a CSV for each key that is not in it; return all.
 
-    What is in it is not measured again.
+    Keys that are in the file are not measured again.
 
     Parameters
     ----------
     measure : callable
-        Returns a dict of figures, one row, or a list of them.
+        Returns one row as a dict of figures, or a list of rows.
     wanted : list of tuple
-        Of values of `keys`.
+        Values of `keys`.
     keys : list of str
     csv : path-like
     n_jobs : int
-        Processes of one thread each.
+        Number of processes, of one thread each.
     """
     csv, done = Path(csv), set()
     types = {key: type(value) for key, value in zip(keys, wanted[0], strict=True)}
@@ -51,7 +51,7 @@ def labelled(y, n, seeds):
 
 
 def ranks(results, rows, data, column):
-    """Mean ranks of `rows` over data sets, and which difference is beyond chance.
+    """Mean ranks of `rows` over data sets, and their critical difference.
 
     Parameters
     ----------
@@ -66,12 +66,12 @@ def ranks(results, rows, data, column):
     Returns
     -------
     ranks : Series
-        1 is best.
+        Mean ranks; 1 is the best.
     difference : float
-        Critical one at 5 % of Nemenyi's test (Demšar, "Statistical Comparisons of
-        Classifiers over Multiple Data Sets", 2006).
+        Critical difference at 5 % of Nemenyi's test (Demšar, "Statistical Comparisons
+        of Classifiers over Multiple Data Sets", 2006).
     n_sets : int
-        Data sets on which every row was measured.
+        Number of data sets on which all rows were measured.
     """
     means = results[results["row"].isin(list(rows))].dropna(subset=column)
     means = means.groupby([data, "row"])[column].mean().unstack().dropna()

@@ -1,16 +1,15 @@
-"""Memory of fit and transform beyond the data's own, by the number of rows.
+"""Memory of fit and transform in addition to the data, by the number of rows.
 
     python benchmarks/memory.py [--big FOLDER] [--rows 10000 100000 1000000] [--wide]
 
-Every row of the table is a fresh process on one thread, whose anonymous memory
-(RssAnon: not the pages of a memory map, which are the system's) is read every ten
-milliseconds. Figures are the most of it during the call less that before; the output of
-transform is not counted. ``--wide`` adds 500 rows of 100,000 columns. ``--big`` makes
-6 GB of images, uint8 64 x 64 x 3, as a memory map in FOLDER, and shows the whole
-anonymous memory of the process instead. The encoder is there a linear map of means over
-patches, and noise is added to principal components, so that this ends in minutes; with
-``--default`` the networks are those of the estimator as well, on the first 20,000
-images. Linux only.
+Each row of the table is a new process on one thread. Its anonymous memory (RssAnon,
+which does not contain the pages of a memory map) is read every ten milliseconds. The
+table gives the peak during the call minus the memory before; the output of transform is
+not counted. ``--wide`` adds 500 rows of 100,000 columns. ``--big`` writes 6 GB of
+images, uint8 64 x 64 x 3, as a memory map to FOLDER, and prints the whole anonymous
+memory of the process. Its encoder is a linear map of patch means and noise is added to
+principal components, so that it takes minutes; ``--default`` also measures the default
+networks, on the first 20,000 images. Linux only.
 """
 
 import argparse
@@ -41,7 +40,7 @@ def anonymous():
 
 @contextmanager
 def watched(found, name, already=0.0):
-    """Put peak MB beyond `already` and what was there, and seconds, into `found`."""
+    """Store in `found` the seconds of a block and its peak of memory in MB."""
     before, peak, done = anonymous(), [0.0], threading.Event()
 
     def watch():
@@ -61,7 +60,7 @@ def watched(found, name, already=0.0):
 
 
 class PatchMeans(torch.nn.Sequential):
-    """Encoder of images that costs next to nothing."""
+    """Encoder of images that takes hardly any time."""
 
     def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__(
@@ -70,7 +69,7 @@ class PatchMeans(torch.nn.Sequential):
 
 
 def measure(path, kind, batch_size):
-    """Fit to a memory map and transform it, in a process of its own."""
+    """Fit to a memory map and transform it, in a new process."""
     torch.set_num_threads(1)
     X = np.load(path, mmap_mode="r")
     options = {"batch_size": batch_size, "max_epochs": 1, "random_state": 0}
@@ -85,7 +84,7 @@ def measure(path, kind, batch_size):
     else:
         X = X[:20_000]
         rep = DiffusionRepresentation(32, image_shape=BIG_SHAPE, **options)
-    # What torch allocates once, at the first step, is not for these rows.
+    # torch allocates memory at the first step, which does not depend on the rows.
     rep.fit(few).transform(few)
     found = {}
     with watched(found, "fit"):

@@ -1,14 +1,14 @@
-"""Proposition 2.1 of Mittal et al. (2023), and how far codes differ over t.
+"""Proposition 2.1 of Mittal et al. (2023), and differences between codes over t.
 
     python benchmarks/over_time.py [digits | mnist | cifar10] [--data FOLDER]
 
-The claim: whatever the task, the curve of codes over t serves it no worse than the
-code of an autoencoder. Fits both, as in the paper (``PAPER_SETTING``), with an encoder
-that is told t and defaults otherwise, and with the defaults; a tenth of the codes is
-dropped. Prints the accuracy
-of a linear probe at each time and on the stack beside that of the autoencoder; the
-denoising loss with the code, and without it, at each time; the linear CKA between
-codes at the quantiles of the training times; the cost of sixteen codes against one.
+By the proposition, codes over t are at least as good as the code of an autoencoder for
+any task. Both are fitted in the setting of the paper (``PAPER_SETTING``), with the
+defaults but an encoder E(x0, t), and with the defaults; a tenth of the codes is
+dropped. Prints the accuracy of a linear classifier at each time, on all times side by
+side and on the code of the autoencoder; the denoising loss with and without the code at
+each time; the linear CKA between codes at the quantiles of the training times; and the
+time of sixteen codes relative to one.
 """
 
 import argparse

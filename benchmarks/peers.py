@@ -1,17 +1,16 @@
-"""Rows per second of training: diffrep beside its peers.
+"""Rows per second of training, compared with other packages.
 
     pip install pythae lightly umap-learn
     python benchmarks/peers.py
 
-Autoencoder, variational autoencoder and simCLR on 28 x 28 images, networks of the sizes
-that diffrep takes by default, batches of 256, one thread. pythae trains by its own
-pipeline, from which the seconds of the first epoch are left out as they are here;
-lightly has a loss and no loop, so its loop is the plain one of its documentation, with
-the views that diffrep shows. scikit-learn's MLPRegressor learns to give back 784
-columns; its rows per second are for as many weights as the autoencoder of tables has.
-umap-learn has no epochs: `fit`, and `transform` of as many new rows, beside those of
-DiffusionRepresentation with its defaults. Sides take turns, the median of three rounds
-counts.
+Trains an autoencoder, a variational autoencoder and simCLR on 28 x 28 images, with
+networks of the default sizes of diffrep, in batches of 256 and on one thread. pythae
+trains by its own pipeline; the first epoch is left out for both packages. lightly has
+a loss but no training loop, so the loop is that of its documentation, with the views of
+diffrep. The MLPRegressor of scikit-learn reconstructs 784 columns, with as many weights
+as the autoencoder of tables. `fit` of umap-learn, and `transform` of the same number of
+new rows, are compared with DiffusionRepresentation and its defaults. The packages take
+turns, and the median of three rounds is printed.
 """
 
 import argparse
@@ -36,7 +35,7 @@ N_ROWS, N_EPOCHS = 5120, 3
 
 
 def ours(estimator, X, image_shape, **options):
-    """Seconds of an epoch, and the fitted estimator."""
+    """Return the seconds of an epoch, and the fitted estimator."""
     seconds = []
     rep = estimator(
         image_shape=image_shape,
@@ -150,7 +149,7 @@ def rows_beside_lightly(X, image_shape):
 
 
 def rows_beside_mlp(X, image_shape):
-    """Rows a second on the rows as a table, scikit-learn's for as many weights."""
+    """Rows per second on a table, also of MLPRegressor with as many weights."""
     rep, seconds = ours(AutoencoderRepresentation, X, None, augment=None)
     rows = rep.standardizer_.transform(X).astype(np.float32)
     mlp = MLPRegressor(
@@ -166,7 +165,7 @@ def rows_beside_mlp(X, image_shape):
 
 
 def speed_beside_umap(X, image_shape, method):
-    """Rows a second of `fit`, or of `transform` of as many rows again."""
+    """Rows per second of `fit`, or of `transform` of as many new rows."""
     from umap import UMAP
 
     rates = []

@@ -2,13 +2,13 @@
 
     python benchmarks/quality.py digits wine mnist --data FOLDER [--seeds 3] [--out DIR]
 
-Prints one table per data set: accuracy of a linear classifier (or of another one,
-``--probe 5-NN``, behind a StandardScaler with ``--scale``) with 10, 100, 1,000 and all
-labels, mean ± standard deviation over seeds. Every row that is trained gets the same
-CPU seconds on one thread, turned into a number of epochs that is measured once per row
-(``--budget seconds``), or the same number of steps (``--budget steps``). Then the
-difference of DRL to some rows, with its 95 % interval over the seeds. What is in DIR
-already is not run again.
+Prints one table per data set: accuracy of a linear classifier (or of another one, given
+by ``--probe 5-NN``, after a StandardScaler with ``--scale``) with 10, 100, 1,000 and
+all labels, mean ± standard deviation over seeds. All trained methods get the same CPU
+seconds on one thread, converted to a number of epochs that is measured once per method
+(``--budget seconds``), or the same number of steps (``--budget steps``). Then prints
+differences between DRL and some methods, with 95 % intervals over seeds. Results that
+are in DIR are not computed again.
 """
 
 import argparse
@@ -90,7 +90,7 @@ TRAINED = {
     ),
     "VDRL, 4 times": partial(VariationalDiffusionRepresentation, t_grid=4),
 }
-#: Rows that only images have.
+#: Methods for images only.
 OF_IMAGES = {"AE of the features", "VAE of the features"}
 PROBES = {
     "linear": LogisticRegression(tol=3e-4, max_iter=2000),
@@ -166,7 +166,7 @@ class KMeansFeatures(TransformerMixin, BaseEstimator):
 
 
 def rows_for(image_shape):
-    """Rows of the table for such data: a dict from name to estimator."""
+    """Return the methods for a kind of data: a dict from name to estimator."""
     shape = {"image_shape": image_shape, "random_state": 0}
     untrained = {
         "random encoder": RandomEncoderRepresentation(**shape),
@@ -194,7 +194,7 @@ def rows_for(image_shape):
 
 
 def n_epochs(estimator, X, budget, amount):
-    """Epochs that take this many steps, or CPU seconds with the start included."""
+    """Number of epochs for a number of steps, or for CPU seconds of a whole fit."""
     n_batches = -(-len(X) // estimator.batch_size)
     if budget == "steps":
         return max(1, round(amount / n_batches))
@@ -205,18 +205,18 @@ def n_epochs(estimator, X, budget, amount):
         clone(estimator).set_params(max_epochs=max_epochs).fit(some)
         return time.process_time() - start
 
-    seconds(1)  # what is loaded once
+    seconds(1)  # modules are imported here
     start, more = seconds(1), seconds(4)
     epoch = (more - start) / 3 * n_batches / -(-len(some) // estimator.batch_size)
     return max(1, round((amount - start) / epoch))
 
 
 def run(name, arguments):
-    """Results of all rows on one data set."""
+    """Return the results of all methods on one data set."""
     data = load_dataset(name, folder=arguments.data)
     X = np.concatenate([data.X_train, data.X_test])
     y = np.concatenate([data.y_train, data.y_test])
-    if name in AMOUNTS["seconds"] and data.image_shape:  # a split of their own
+    if name in AMOUNTS["seconds"] and data.image_shape:  # without a given test set
         train, test = np.split(np.arange(len(X)), [len(data.X_train)])
         splits = [(train[: arguments.rows], test)] * arguments.seeds
     else:

@@ -1,10 +1,10 @@
-"""Whether what is promised holds when things go wrong, by many trials.
+"""Random trials of the guarantees about kills, interrupts, files and inputs.
 
     python -m benchmarks.reliability [--only kills files ...] [--trials N]
 
-Prints a table of what was tried, how often, and how often it failed; the trials are
-those of tests/fuzz. The exit status is 1 if anything failed. ``TMPDIR=/dev/shm`` spares
-the disk.
+Prints a table of the number of trials and failures. The trials are those of tests/fuzz.
+The exit status is 1 if a trial failed. With ``TMPDIR=/dev/shm`` files are written to
+memory.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def main():
     parser.add_argument("--trials", type=int, help="of each, in place of the default")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore", DivergenceWarning)  # one of the fits is to diverge
+    warnings.simplefilter("ignore", DivergenceWarning)  # one fit does so
     rows = []
     for name in arguments.only:
         run, n_trials = SECTIONS[name]

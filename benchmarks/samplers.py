@@ -1,9 +1,10 @@
-"""Variance of samples of Gaussian data against that of the data, by sampler and steps.
+"""Variance of samples of Gaussian data relative to the data, by sampler and steps.
 
     python benchmarks/samplers.py
 
-Coordinates of standard deviation 2, 1, 0.5 and 0.1, the exact denoiser, sigma from 50
-to 0.01: least and largest ratio over the coordinates, of 100,000 samples.
+The coordinates have standard deviations of 2, 1, 0.5 and 0.1, the denoiser is exact,
+and sigma decreases from 50 to 0.01. Prints the smallest and the largest ratio over
+coordinates for 100,000 samples.
 """
 
 from functools import partial

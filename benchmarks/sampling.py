@@ -1,12 +1,12 @@
-"""Digits sampled from codes: recognised, how close, how fast.
+"""Quality of digits that are sampled from codes, and seconds per sample.
 
     python benchmarks/sampling.py [--seeds 3]
 
-For held-out digits: the share of samples from their codes that a support vector
-machine, trained on real digits, calls what they are; the same for `inverse_transform`,
-and its mean squared error against the variance of the pixels; seconds for 256 samples
-of 50 steps on one thread. As fitted, and after `fit_decoder`. Then the error of
-`inverse_transform` by the number of steps.
+For held-out digits, prints the share of samples from their codes that a support vector
+machine trained on real digits assigns to the right class; the same for
+`inverse_transform`, and its mean squared error relative to the variance of the pixels;
+and the seconds for 256 samples of 50 steps on one thread, before and after
+`fit_decoder`. Then prints the error of `inverse_transform` by the number of steps.
 """
 
 import argparse
@@ -34,7 +34,7 @@ STEPS = (1, 2, 4, 8, 16, 32)
 
 
 def measures(rep, X_test, y_test, judge):
-    """Measures of one fitted estimator."""
+    """Return the measures of one fitted estimator."""
     codes = rep.transform(X_test)
     start = time.perf_counter()
     rep.sample(codes[:256], n_steps=50, random_state=0)

@@ -1,13 +1,13 @@
-"""Few labels and many rows without: LaplaceNet and graphs, on pixels and on codes.
+"""Classification with few labels: LaplaceNet and graphs, on pixels and on codes.
 
     python benchmarks/semi_supervised.py [mnist] --data FOLDER --csv FILE
 
-For each number of labels, mean ± standard deviation over choices of the labelled rows
-of the accuracy on the test rows and, "of the pool", on its rows without a label; CPU
-seconds of a fit on one thread. Representations are fitted once, on the pool without
-labels. Rows are appended to the CSV; what stands in it is not run again. Then the
-paired difference of each row to LaplaceNet from scratch. ``--full`` has all rows,
-60,000 images, more labels, and the views and epochs of a GPU.
+For each number of labels, prints mean ± standard deviation over draws of the labels of
+the accuracy on test rows and on the unlabelled rows of `fit` ("pool"), and the CPU
+seconds of a fit on one thread. Representations are fitted once, to the pool without
+labels. Results are appended to the CSV file; those that are in it are not computed
+again. Then prints paired differences to LaplaceNet from scratch. ``--full`` uses all
+60,000 images, more labels, and the views and epochs of a fit on a GPU.
 """
 
 import argparse
@@ -44,10 +44,10 @@ REPRESENTATIONS = {
     "DRL mixup": partial(DiffusionRepresentation, mixup=True),
     "VDRL": VariationalDiffusionRepresentation,
 }
-#: Of the graph on pixels and on codes.
+#: Number of neighbours in the graphs on pixels and on codes.
 SPREADING = {"kernel": "knn", "n_neighbors": 10, "alpha": 0.9, "max_iter": 200}
 STARTS = ["start", "AE", "DRL", "VDRL", "DRL, chosen t"]
-#: "50 first" are epochs on the labelled rows, which from scratch are the default.
+#: "50 first": epochs on the labelled rows, which are the default from scratch.
 WAYS = ["", ", no mixup", ", 50 first", ", 50 first, no mixup"]
 DEFAULT = [
     "supervised",
@@ -62,7 +62,7 @@ KEYS = ["dataset", "pool", "epochs", "labels", "row", "split"]
 
 
 def chosen_time(representation, X, labels):
-    """Return a copy that codes rows at the one time, of six, that labels ask for."""
+    """Return a copy with the codes of the one of six times that is best for labels."""
     times = np.linspace(0, 1, 6)
     known = np.flatnonzero(labels >= 0)
     codes = representation.encode(X[known], times).reshape(len(known), -1)
@@ -73,7 +73,7 @@ def chosen_time(representation, X, labels):
 
 
 def classifier(row, representations, options, X, labels):
-    """Unfitted classifier of a row of the table."""
+    """Return the unfitted classifier of a row of the table."""
     kind, *details = row.split(", ")
     representation = next(
         (representations[d] for d in details if d in representations), None
@@ -98,11 +98,11 @@ def classifier(row, representations, options, X, labels):
 def measure(
     dataset, pool, epochs, n_labels, row, split, *, data, representations, options
 ):
-    """Accuracies of one classifier with one choice of the labelled rows."""
+    """Return accuracies of one classifier for one draw of the labels."""
     epochs = epochs if epochs == "auto" else int(epochs)
     torch.set_num_threads(1)
     X, y = data.X_train, data.y_train
-    # As many of each class.
+    # The same number of each class.
     order = np.random.default_rng(split).permutation(len(y))
     chosen = pd.Series(order).groupby(y[order]).head(n_labels // len(np.unique(y)))
     labels = np.full(len(y), -1)
@@ -128,7 +128,7 @@ def measure(
 
 
 def fitted(name, data, folder):
-    """Representation of the pool, kept in `folder`."""
+    """Return the representation of the pool, stored in `folder`."""
     torch.set_num_threads(1)
     file = folder / f"{name}-{len(data.X_train)}.drl"
     if file.exists():

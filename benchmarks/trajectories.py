@@ -1,12 +1,12 @@
-"""Whole curves against single times: heads of `TrajectoryClassifier`.
+"""Classifiers of curves of codes, compared with single times.
 
     python benchmarks/trajectories.py [digits] [--labels 100]
 
-Fits DRL once for each split, with codes at several times, and trains every head on
-the labelled rows of its curves; beside them logistic regression on the same stack, on
-each time, on the time that `TimeSelector` chooses, and the vote over times. "Best
-single time" is the best of the times by its accuracy on the test rows, which favours
-it.
+Fits DRL once for each split, with codes at several times, and trains all heads of
+`TrajectoryClassifier` on the labelled rows. They are compared with logistic regression
+on all times side by side, on each time and on the time chosen by `TimeSelector`, and
+with the vote over times. "Best single time" is the time with the highest accuracy on
+the test rows, which favours it.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from diffrep.trajectory import (
 
 
 def measure(name, folder, rows, n_labels, n_times, split):
-    """Test accuracies on one split."""
+    """Return test accuracies on one split."""
     torch.set_num_threads(1)
     data = load_dataset(name, folder=folder, random_state=split)
     X, y = data.X_train[:rows], data.y_train[:rows]

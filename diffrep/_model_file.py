@@ -438,8 +438,8 @@ class SaveMixin:
     def save(self, path):
         """Write the fitted estimator to one file, for :func:`diffrep.load`.
 
-        The file is a safetensors file without code in it, and complete or not there: it
-        is written under another name and then renamed.
+        The file is a safetensors file and contains no code. It is written under a
+        temporary name and then renamed, so it is complete or does not exist.
 
         Parameters
         ----------
@@ -449,8 +449,8 @@ class SaveMixin:
         Raises
         ------
         TypeError
-            If the estimator is of a class of your own, or labels or what
-            `fit_decoder` was given are objects that a file cannot hold.
+            If the class of the estimator is your own, or labels or arguments of
+            `fit_decoder` are objects that a file cannot contain.
         NotFittedError
             If it is not fitted.
 
@@ -458,8 +458,8 @@ class SaveMixin:
         -----
         Parameters that are objects of your own (a network, a noise process, views,
         callbacks, a density of times, a ``RandomState``) are recorded by name, and
-        `load` asks for them. Moments of the optimizer, and the choice of
-        `set_output`, are not written.
+        `load` asks for them. The state of the optimizer and the setting of
+        `set_output` are not written.
         """
         check_is_fitted(self)
         write(path, self)

@@ -51,13 +51,13 @@ SCORE_BATCH = 256
 
 
 def _without(constraints, *names):
-    """Constraints but for those of what is no parameter of a class."""
+    """Remove the constraints of names that are not parameters of a class."""
     return {name: c for name, c in constraints.items() if name not in names}
 
 
 @dataclass(eq=False, kw_only=True, repr=False, match_args=False)
 class _BaseAutoencoder(TrainedRepresentation):
-    """What the two autoencoders share."""
+    """Base class of the two autoencoders."""
 
     reconstruction_loss: str = "squared_error"
     target_space: str = "data"

@@ -1,9 +1,8 @@
-"""Few labels, many rows: accuracy on the digits with 20 labels to all of them.
+"""Accuracy on the digits with 20, 50, 100 and all labels.
 
-Every representation is fitted on the training rows without their labels; a
-logistic regression then learns from the labelled ones. Test rows are never
-seen before they are predicted. Printed are means over splits, and after the
-sign the standard deviation over splits.
+Each representation is fitted on the training rows without their labels. Logistic
+regression is then trained on the codes of the labelled rows, and tested on other
+rows. Prints means ± standard deviations over splits.
 
     python examples/demo.py [--jobs 2] [--splits 3] [--quick]
 """

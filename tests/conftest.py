@@ -1,4 +1,4 @@
-"""Options and fixtures of the whole suite."""
+"""Options and fixtures of all tests."""
 
 import os
 
@@ -44,17 +44,17 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    # Also seen by worker processes and by the scripts that tests start.
+    # Worker processes and scripts that tests start inherit it.
     os.environ["DIFFREP_DEVICE"] = config.getoption("--device")
-    # Read once, before the first product on a GPU; for tests that ask for same bits.
+    # torch reads it once, before the first product on a GPU; for reproducible bits.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
 @pytest.fixture(autouse=True)
 def global_generators_untouched():
-    """No test may read or move the global generators of torch and numpy."""
+    """Check that no test uses the global generators of torch and numpy."""
     torch_state = torch.get_rng_state()
-    # NPY002 forbids numpy's global generator, which is what is watched here.
+    # NPY002 forbids numpy's global generator, which is checked here.
     numpy_state = np.random.get_state()[1].copy()  # noqa: NPY002
     yield
     assert torch.equal(torch.get_rng_state(), torch_state)
@@ -63,10 +63,10 @@ def global_generators_untouched():
 
 @pytest.fixture(scope="session")
 def rounding():
-    """How far the codes of a row may lie apart beside different rows, in their spread.
+    """Largest difference between codes of a row in different batches, in their spread.
 
-    Not at all where products of matrices round a row in one way, whatever their number
-    of rows: on one thread of a processor with AVX-512, by Intel's MKL.
+    It is 0 if the rounding of matrix products does not depend on the number of rows:
+    on one thread of a processor with AVX-512, with Intel's MKL.
     """
     rng = torch.Generator().manual_seed(0)
     for n_columns, n_outputs in [(25, 36), (64, 3), (64, 128), (256, 8)]:
@@ -81,19 +81,19 @@ def rounding():
 
 @pytest.fixture(params=[*WITHOUT_VIEWS, SimCLRRepresentation])
 def estimator(request):
-    """Class of every representation whose encoder is trained."""
+    """Class of each representation with a trained encoder."""
     return request.param
 
 
 @pytest.fixture(params=WITHOUT_VIEWS)
 def estimator_without_views(request):
-    """Class of every such representation that can be trained without views."""
+    """Class of each of them that can be trained without views."""
     return request.param
 
 
 @pytest.fixture(scope="session")
 def digits():
-    """Rows and labels of 400 of scikit-learn's digits."""
+    """400 digits of scikit-learn and their labels."""
     X, y = load_digits(return_X_y=True)
     return X[:400], y[:400]
 
@@ -108,7 +108,7 @@ def table():
 
 @pytest.fixture
 def figures():
-    """Figures are drawn without a screen, and closed after the test."""
+    """Draw figures without a screen and close them after the test."""
     import matplotlib.pyplot as plt
 
     plt.switch_backend("agg")

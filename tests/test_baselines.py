@@ -1,4 +1,4 @@
-"""The baselines against what is known of them."""
+"""Baselines, compared with known results."""
 
 import numpy as np
 import pytest
@@ -43,14 +43,14 @@ def same(weights, others):
 
 
 def raw_codes(rep, X):
-    """Codes as they were trained."""
+    """Codes before the read-out."""
     rows, _ = rep._rows(X)[:]
     with torch.inference_mode():
         return rep.net_.module_.curve(rows, torch.tensor([0.5]))[:, 0].numpy()
 
 
 def factors(n, strengths, n_features, noise, seed=0):
-    """Gaussian rows: a few strong directions and the same noise in all."""
+    """Gaussian rows with a few strong directions and isotropic noise."""
     draws = np.random.default_rng(1)
     turn, _ = np.linalg.qr(draws.normal(size=(n_features, n_features)))
     scale = np.sqrt(np.r_[strengths, np.zeros(n_features - len(strengths))] + noise)
@@ -84,7 +84,7 @@ def test_code_of_a_row_depends_on_that_row_alone(estimator, shape, table, roundi
 
 
 @ALL
-def test_classifier_on_codes_knows_digits(estimator, digits):
+def test_classifier_on_codes_recognises_digits(estimator, digits):
     X, y = digits
     rep = quick(estimator, image_shape=(1, 8, 8))
     rep.set_params(n_components=128 if estimator is DenoiserFeatures else 32)
@@ -95,7 +95,7 @@ def test_classifier_on_codes_knows_digits(estimator, digits):
 
 
 @pytest.mark.parametrize("estimator", TRAINED)
-def test_warm_start_and_partial_fit_go_on(estimator, table):
+def test_warm_start_and_partial_fit_continue_training(estimator, table):
     X, _ = table
     cold = quick(estimator, max_epochs=15).fit(X)
     warm = clone(cold).set_params(warm_start=True).fit(X)
@@ -139,10 +139,10 @@ def test_autoencoder_is_as_good_as_principal_components():
         rep = AE(k, augment=None, random_state=0, max_epochs=20).fit(train)
         return rep.score(test), -floor
 
-    # Where only noise is left, on the held-out rows nothing is to be gained.
+    # Beyond the strong directions there is only noise.
     score, floor = score_and_floor(3)
     assert floor - 0.02 < score < floor + 0.005
-    # With fewer, a curve that winds through the rows can be better than a plane.
+    # With fewer components, a curved surface may be better than a plane.
     score, floor = score_and_floor(2)
     assert score > floor - 0.02
 
@@ -165,7 +165,7 @@ def test_variational_code_of_gaussian_rows_is_that_of_probabilistic_pca():
         assert kl == pytest.approx(np.log(v[0] / weight) / 2, rel=0.1)
 
 
-def test_price_of_the_code_can_kill_it_or_be_waived(table):
+def test_penalty_of_the_code_collapses_it_or_is_off(table):
     X, _ = table
     free, dear = (
         VAE(2, kl_weight=w, random_state=0, max_epochs=200).fit(X) for w in (0.0, 30.0)
@@ -191,7 +191,7 @@ def test_transform_of_a_variational_autoencoder_is_the_mean(table):
 @pytest.mark.parametrize(
     "shape", [{}, {"image_shape": (2, 2, 2)}, {"signal_shape": (2, 4)}], ids=str
 )
-def test_score_is_the_cross_entropy_by_hand(estimator, shape, table):
+def test_score_is_the_cross_entropy(estimator, shape, table):
     X, _ = table
     parameters = {"reconstruction_loss": "bce", "t_grid": 2, **shape}
     rep = quick(estimator, time_conditioning="full", **parameters).fit(X)
@@ -210,7 +210,7 @@ def test_score_is_the_cross_entropy_by_hand(estimator, shape, table):
     assert rep.score(X) == pytest.approx(-np.mean(losses), rel=1e-4)
 
 
-def test_cross_entropy_is_for_data(table):
+def test_cross_entropy_needs_targets_in_the_data(table):
     rep = AutoencoderRepresentation(
         reconstruction_loss="bce", target_space="pca", max_epochs=1
     )
@@ -218,8 +218,8 @@ def test_cross_entropy_is_for_data(table):
         rep.fit(table[0])
 
 
-def test_cross_entropy_of_bits_nears_their_entropy():
-    # Independent bits and a code as good as none: the entropy is the floor.
+def test_cross_entropy_of_bits_is_close_to_their_entropy():
+    # For independent bits and a useless code the minimum is the entropy.
     share = np.array([0.1, 0.3, 0.5, 0.9])
     X = (np.random.default_rng(0).random((1000, 4)) < share).astype(float)
     parameters = {"reconstruction_loss": "bce", "max_epochs": 30, "random_state": 0}
@@ -231,7 +231,7 @@ def test_cross_entropy_of_bits_nears_their_entropy():
     assert alive.score(X) > -0.1 * entropy
 
 
-def test_contrast_needs_views_and_other_rows(table):
+def test_simclr_needs_views_and_two_rows(table):
     X, _ = table
     with pytest.raises(ValueError, match=r"'augment' parameter of SimCLR.*Got None"):
         SimCLRRepresentation(augment=None).fit(X)
@@ -239,7 +239,7 @@ def test_contrast_needs_views_and_other_rows(table):
         SimCLRRepresentation(batch_size=1).fit(X)
 
 
-def test_contrast_brings_views_of_a_row_together(digits):
+def test_simclr_makes_codes_of_views_similar(digits):
     X, _ = digits
 
     def spread_of_views(rep):
@@ -261,7 +261,7 @@ def test_contrast_brings_views_of_a_row_together(digits):
     assert spread_of_views(rep) < 0.4
 
 
-def test_codes_do_not_go_through_the_projection(table):
+def test_codes_are_taken_before_the_projection(table):
     X, _ = table
     rep = quick(SimCLRRepresentation).fit(X)
     codes = rep.transform(X)
@@ -272,7 +272,7 @@ def test_codes_do_not_go_through_the_projection(table):
     assert not np.allclose(rep.transform(X), codes, atol=0.01)
 
 
-def test_random_encoder_is_where_others_start_at_random(table):
+def test_random_encoder_is_the_random_start_of_others(table):
     X, y = table
     shared = {"n_components": 4, "random_state": 0}
     rep = RandomEncoderRepresentation(**shared).fit(X)
@@ -287,7 +287,7 @@ def test_random_encoder_is_where_others_start_at_random(table):
     assert len(rep.history_) == 0
 
 
-def test_random_encoder_has_no_parameters_of_training():
+def test_random_encoder_has_no_training_parameters():
     names = set(RandomEncoderRepresentation().get_params())
     assert not names & {"lr", "max_epochs", "batch_size", "warm_start", "callbacks"}
     with pytest.raises(TypeError, match="lr"):
@@ -346,7 +346,7 @@ def test_denoiser_features_have_no_encoder(table):
 
 
 def test_denoiser_learns_to_denoise():
-    # One strong factor: at best the error is that of a Gaussian with this spectrum.
+    # The minimum is the error for a Gaussian with this spectrum.
     X = factors(2000, [5], 6, noise=0.1)
     rep = DenoiserFeatures(
         32, random_state=0, max_epochs=60, augment=None, lr=5e-3
@@ -367,7 +367,7 @@ def test_denoiser_learns_to_denoise():
             assert error == pytest.approx(float(best), rel=0.12)
 
 
-def test_loss_of_the_denoiser_is_that_without_a_code(table):
+def test_loss_of_the_denoiser_equals_the_loss_without_a_code(table):
     X, _ = table
     rep = quick(DenoiserFeatures, augment=None).fit(X)
     model = rep.net_.module_

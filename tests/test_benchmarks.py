@@ -1,4 +1,4 @@
-"""Benchmarks that nobody runs every day still run."""
+"""Smallest form of the GPU benchmark."""
 
 import csv
 import runpy
@@ -13,7 +13,7 @@ GPU = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 
 @pytest.fixture
 def gpu(monkeypatch, capsys, tmp_path):
-    """Run the benchmark; return what it printed."""
+    """Run the benchmark; return its output."""
     options = ["--small", "--device", "cpu", "--out", str(tmp_path)]
 
     def run():
@@ -27,7 +27,7 @@ def gpu(monkeypatch, capsys, tmp_path):
     torch.set_num_threads(n_threads)
 
 
-def test_what_a_gpu_makes_of_it_in_its_smallest_form(gpu, tmp_path):
+def test_gpu_benchmark_in_its_smallest_form(gpu, tmp_path):
     printed = gpu()
     with (tmp_path / "gpu.csv").open(newline="") as file:
         found = {row: text for _, row, text, _ in csv.reader(file)}
@@ -37,4 +37,4 @@ def test_what_a_gpu_makes_of_it_in_its_smallest_form(gpu, tmp_path):
         figures = dict(figure.split(" ") for figure in text.split("; "))
         assert float(figures["images_a_second"]) > 100
         assert f"{row}: {text}" in printed
-    assert "ms_a_step" not in gpu()  # what is there is not run again
+    assert "ms_a_step" not in gpu()  # results in the file are not measured again

@@ -1,4 +1,4 @@
-"""Fits that are killed, called again, end as if nothing had happened."""
+"""Checkpoints: killed fits that are called again give the same result."""
 
 import errno
 import hashlib
@@ -42,18 +42,18 @@ N_STEPS = 3 * 4
 
 
 class Killed(BaseException):
-    """As good as SIGKILL, except that ``finally`` is run."""
+    """Stands in for SIGKILL, except that ``finally`` is run."""
 
 
 @pytest.fixture(autouse=True)
 def always_due(monkeypatch):
-    """A checkpoint is written after every step, and no disk is waited for."""
+    """Write a checkpoint after each step, without waiting for the disk."""
     monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
     monkeypatch.setattr(os, "fsync", lambda file: None)
 
 
 def fitted_bits(rep):
-    """Digest of all that a fit leaves, but for the seconds it took."""
+    """Digest of the state after a fit, without durations."""
     return digest(
         [
             plain(rep.net_.module_.state_dict()),
@@ -67,7 +67,7 @@ def fitted_bits(rep):
 
 @contextmanager
 def killed_at(n, owner, name, after=False, error=Killed):
-    """Raise instead of the n-th call of a function, or right after it."""
+    """Raise an error in place of the n-th call of a function, or right after it."""
     original, calls = getattr(owner, name), [0]
 
     def counted(*args, **kwargs):
@@ -92,14 +92,14 @@ def steps(call):
 
 
 class Dropping(nn.Sequential):
-    """Draws from torch's global generator while it trains."""
+    """Encoder that uses torch's global generator in training."""
 
     def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__(nn.Dropout(0.5), nn.Linear(data_shape[0], n_outputs))
 
 
 class Frozen(nn.Sequential):
-    """Has weights that get no gradient: frozen ones, and ones of no use."""
+    """Encoder with frozen and unused weights, which get no gradient."""
 
     def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__(nn.Linear(data_shape[0], n_outputs))
@@ -130,7 +130,7 @@ POINTS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_killed_again_and_again(kind, tmp_path):
-    """Wherever it is killed, and however often, the end is the same."""
+    """The result does not depend on when and how often the fit is killed."""
     expected = fitted_bits(clone(KINDS[kind]).fit(X))
     points, n_killed = list(POINTS.values()), 0
     rep = clone(KINDS[kind]).set_params(checkpoint=tmp_path)
@@ -159,11 +159,13 @@ def _uninterrupted():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize(("name", "n"), [("fsync", 1), ("fsync", 7), ("replace", 6)])
-def test_sigkill(name, n, tmp_path):
-    """A real one, in the middle of writing."""
+def test_sigkill_during_a_write(name, n, tmp_path):
+    """The process is killed while it writes a file."""
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: threads
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Python 3.12 warns of threads
         child = os.fork()
     if child == 0:
         with killed_at(n, os, name) as calls:
@@ -180,12 +182,12 @@ def test_sigkill(name, n, tmp_path):
     _, status = os.waitpid(child, 0)
     assert os.WTERMSIG(status) == signal.SIGKILL
     (left,) = tmp_path.glob("*/*.tmp")
-    os.utime(left, (0, 0))  # a younger one may have a writer
+    os.utime(left, (0, 0))  # a newer file may still be written
     assert fitted_bits(rep.fit(X)) == _uninterrupted()
     assert not left.exists()
 
 
-def test_goes_on_where_it_was(tmp_path):
+def test_resumes_at_the_interrupted_step(tmp_path):
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
     with killed_at(7, TrainingLoop, "_batch_done", after=True), pytest.raises(Killed):
         rep.fit(X)
@@ -193,7 +195,9 @@ def test_goes_on_where_it_was(tmp_path):
 
 
 @pytest.mark.parametrize("period", [0.0, 1e9])
-def test_an_interrupt_by_the_user_writes_and_is_raised(period, tmp_path, monkeypatch):
+def test_keyboard_interrupt_writes_a_checkpoint_and_is_raised(
+    period, tmp_path, monkeypatch
+):
     monkeypatch.setattr(checkpoint, "PERIOD", period)
     rep = clone(KINDS["DRL"]).fit(X + 1)
     codes = rep.transform(X)
@@ -209,7 +213,7 @@ def test_an_interrupt_by_the_user_writes_and_is_raised(period, tmp_path, monkeyp
     assert fitted_bits(rep) == _uninterrupted()
 
 
-def test_an_interrupt_in_the_middle_of_a_step_is_not_written(tmp_path, monkeypatch):
+def test_interrupt_within_a_step_writes_no_checkpoint(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "PERIOD", 1e9)
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
     with (
@@ -222,7 +226,7 @@ def test_an_interrupt_in_the_middle_of_a_step_is_not_written(tmp_path, monkeypat
 
 
 class Stop(Callback):
-    """Ends the training in the second epoch."""
+    """Callback that ends the training in the second epoch."""
 
     def on_train_begin(self, net, **kwargs):
         self.losses_ = []
@@ -233,7 +237,7 @@ class Stop(Callback):
             raise KeyboardInterrupt
 
 
-def test_callbacks_go_on_too(tmp_path):
+def test_callbacks_resume(tmp_path):
     rep = clone(KINDS["DRL"]).set_params(callbacks=[Stop()])
     expected = fitted_bits(rep.fit(X))
     assert rep.n_iter_ == 2
@@ -244,7 +248,7 @@ def test_callbacks_go_on_too(tmp_path):
     assert steps(lambda: clone(rep).fit(X)) == 0
 
 
-def test_continued_fits(tmp_path):
+def test_warm_starts_resume(tmp_path):
     def fits(folder, kill):
         rep = clone(KINDS["DRL"]).set_params(warm_start=True, checkpoint=folder)
         rep.fit(X)
@@ -265,9 +269,9 @@ def test_continued_fits(tmp_path):
     assert fitted_bits(again[0]) == fitted_bits(expected)
 
 
-# It is to diverge, and test_divergence looks at the warning.
+# It diverges on purpose; the warning is checked in test_divergence.
 @pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
-def test_the_same_path_after_it_diverged(tmp_path):
+def test_resumed_fit_recovers_from_divergence_alike(tmp_path):
     rep = AutoencoderRepresentation(**SMALL | {"lr": 5.0, "max_epochs": 6})
     n_steps = steps(lambda: rep.fit(X))
     assert n_steps > 6 * 4
@@ -283,7 +287,7 @@ def test_the_same_path_after_it_diverged(tmp_path):
     assert fitted_bits(rep) == expected
 
 
-def test_a_search_skips_what_it_has_done(tmp_path):
+def test_search_skips_finished_fits(tmp_path):
     def search(folder):
         rep = AutoencoderRepresentation(**SMALL, checkpoint=folder)
         return GridSearchCV(rep, {"lr": [1e-3, 1e-2]}, cv=2)
@@ -300,10 +304,10 @@ def test_a_search_skips_what_it_has_done(tmp_path):
     assert steps(lambda: search_in_folder.fit(X)) == n_steps - done
     best, other = search_in_folder.best_estimator_, expected.best_estimator_
     assert fitted_bits(best) == fitted_bits(other)
-    assert len(list(tmp_path.iterdir())) == 5  # four of the search, one of its refit
+    assert len(list(tmp_path.iterdir())) == 5  # four in the search, one refit
 
 
-def test_another_fit_has_another_folder(tmp_path):
+def test_each_fit_has_its_own_folder(tmp_path):
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path).fit(X)
     others = [
         clone(rep).set_params(lr=1e-4),
@@ -314,14 +318,14 @@ def test_another_fit_has_another_folder(tmp_path):
         assert steps(lambda other=other: other.fit(X, y)) == N_STEPS
     assert steps(lambda: clone(rep).fit(X + 1e-12)) == N_STEPS
     assert len(list(tmp_path.iterdir())) == 4
-    # These change nothing.
+    # These have no effect.
     same = clone(rep).set_params(verbose=1, random_state=np.random.RandomState(0))
     assert steps(lambda: same.set_params(verbose=0, random_state=0).fit(X, y)) == 0
     np.save(tmp_path / "rows.npy", X)
     assert steps(lambda: rep.fit(np.load(tmp_path / "rows.npy", mmap_mode="r"))) == 0
 
 
-def test_objects_are_recognised_by_content(tmp_path):
+def test_objects_are_identified_by_content(tmp_path):
     def rep():
         return clone(KINDS["DRL"]).set_params(
             sde=VE(sigma_max=20.0),
@@ -340,7 +344,7 @@ def test_objects_are_recognised_by_content(tmp_path):
     assert steps(lambda: rep().set_params(time_sampling=other).fit(X)) == N_STEPS
 
 
-def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
+def test_checkpoint_of_another_fit_is_rejected(tmp_path):
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path).fit(X)
     (first,) = tmp_path.iterdir()
     other = clone(rep).set_params(lr=0.01).fit(X)
@@ -353,7 +357,7 @@ def test_a_checkpoint_of_another_fit_is_refused(tmp_path):
     np.testing.assert_array_equal(other.transform(X), codes)
 
 
-def test_another_version_is_refused(tmp_path, monkeypatch):
+def test_checkpoint_of_another_version_is_rejected(tmp_path, monkeypatch):
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path).fit(X)
     monkeypatch.setattr(_checkpoints, "__version__", "9.9")
     with pytest.raises(CheckpointError, match=r"diffrep was 0\..*, is 9\.9\. Delete"):
@@ -374,7 +378,7 @@ def damaged(path, how):
 
 @pytest.mark.parametrize("how", ["cut off", "empty", "one bit"])
 @pytest.mark.parametrize("n_damaged", [1, 2])
-def test_damaged_checkpoints(how, n_damaged, tmp_path):
+def test_damaged_checkpoints_are_skipped(how, n_damaged, tmp_path):
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
     with killed_at(7, TrainingLoop, "_batch_done", after=True), pytest.raises(Killed):
         rep.fit(X)
@@ -389,7 +393,7 @@ def test_damaged_checkpoints(how, n_damaged, tmp_path):
 
 
 @pytest.mark.parametrize("line", [b"[]", b"5", b"null", b"\xff", 100_000 * b"["])
-def test_a_record_that_is_no_object_is_passed_over(line, tmp_path):
+def test_record_that_is_not_an_object_is_skipped(line, tmp_path):
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path).fit(X)
     for path in tmp_path.glob("*/*.ckpt"):
         content = line + b"\n" + path.read_bytes()[32:].split(b"\n", 1)[1]
@@ -420,7 +424,7 @@ def test_a_record_that_is_no_object_is_passed_over(line, tmp_path):
         ("run.good.n_epochs", 0.5),
     ],
 )
-def test_odd_content_is_refused(place, value, tmp_path):
+def test_invalid_content_is_rejected(place, value, tmp_path):
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
     with killed_at(7, TrainingLoop, "_batch_done", after=True), pytest.raises(Killed):
         rep.fit(X)
@@ -442,13 +446,13 @@ def test_odd_content_is_refused(place, value, tmp_path):
 
 
 class Trap:
-    """Runs code when it is unpickled."""
+    """Object that runs code when it is unpickled."""
 
     def __reduce__(self):
         return os.mkdir, ("trapped",)
 
 
-def test_nothing_is_run_when_a_checkpoint_is_read(tmp_path, monkeypatch):
+def test_reading_a_checkpoint_runs_no_code(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rep = clone(KINDS["DRL"]).set_params(checkpoint="folder").fit(X)
     newest = max(Path("folder").glob("*/*.ckpt"))
@@ -465,7 +469,7 @@ def test_nothing_is_run_when_a_checkpoint_is_read(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "n"), [("fsync", 1), ("replace", 5), ("fsync", 12)])
-def test_a_full_disk(name, n, tmp_path):
+def test_full_disk_is_a_warning(name, n, tmp_path):
     full = OSError(errno.ENOSPC, "No space left on device")
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
     with (
@@ -481,7 +485,7 @@ def test_a_full_disk(name, n, tmp_path):
     assert steps(lambda: rep.fit(X)) == 0
 
 
-def test_a_folder_that_cannot_be_written(tmp_path):
+def test_read_only_folder_is_a_warning(tmp_path):
     (tmp_path / "file").write_text("not a folder")
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path / "file")
     with pytest.warns(CheckpointWarning, match="could not be written"):
@@ -489,13 +493,13 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     assert fitted_bits(rep) == _uninterrupted()
 
 
-def test_without_a_seed_it_is_refused(tmp_path):
+def test_checkpoint_needs_a_seed(tmp_path):
     rep = DiffusionRepresentation(checkpoint=tmp_path)
     with pytest.raises(ValueError, match=r"needs random_state.*random_state=0"):
         rep.fit(X)
 
 
-def test_what_cannot_be_recognised_is_refused(tmp_path):
+def test_parameters_that_cannot_be_pickled_are_rejected(tmp_path):
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
     rep.set_params(encoder=lambda shape, n, timed: nn.Linear(shape[0], n))
     with pytest.raises(ValueError, match=r"cannot be identified.*top level"):
@@ -513,7 +517,7 @@ def test_only_the_first_process_writes(tmp_path):
     assert Checkpoints(tmp_path, {"rank": "0"}, {}).newest() == {"a": 1}
 
 
-def test_digests_follow_content():
+def test_digests_depend_on_content_only():
     values = [
         X,
         X.astype(np.float32),

@@ -1,4 +1,4 @@
-"""Threads and processes: what runs beside it changes no bit of a fit or of a code."""
+"""Results in threads and processes are the same, bit for bit."""
 
 import multiprocessing
 import os
@@ -24,7 +24,7 @@ X, LABELS = RNG.normal(size=(60, 6)), np.arange(60) % 3
 
 
 class Dropping(nn.Module):
-    """Draws from torch's global generators when it is built and while it trains."""
+    """Encoder that uses torch's global generators when it is built and trained."""
 
     seen: list = []
 
@@ -44,7 +44,7 @@ class Dropping(nn.Module):
 
 
 class NoDropping(Dropping):
-    """The same without what it draws while it trains."""
+    """The same, without draws in training."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
@@ -52,7 +52,7 @@ class NoDropping(Dropping):
 
 
 def drawing_view(x, generator):
-    """Views that do not ask the generator they are given."""
+    """View that ignores the generator it receives."""
     return x + 0.1 * torch.randn_like(x)
 
 
@@ -80,7 +80,7 @@ def rep():
     return clone(FITS["DRL"]).fit(X)
 
 
-def test_fits_in_threads_are_those_of_fits_alone():
+def test_fits_in_threads_equal_single_fits():
     alone = [bits(clone(e).fit(X, LABELS)) for e in FITS.values()]
     with ThreadPoolExecutor(len(FITS)) as pool:
         beside = list(pool.map(lambda e: bits(clone(e).fit(X, LABELS)), FITS.values()))
@@ -88,18 +88,18 @@ def test_fits_in_threads_are_those_of_fits_alone():
         assert a == b, name
 
 
-def test_what_own_networks_draw_follows_from_seed_and_step():
+def test_draws_of_own_networks_depend_on_seed_and_step():
     fits = []
     for encoder in (Dropping, Dropping, NoDropping):
         Dropping.seen.clear()
         rep = DiffusionRepresentation(**SMALL, encoder=encoder).fit(X)
         fits.append((list(Dropping.seen), bits(rep)))
-    # Each step has a seed of its own: 4 epochs of 3 batches, and then the read-out.
+    # Each step has its own seed: 4 epochs of 3 batches, and then the read-out.
     seeds = fits[0][0]
     assert len(set(seeds[:12])) == 12
     assert fits[0] == fits[1]
     assert fits[2][0] == seeds
-    assert fits[2][1] != fits[0][1]  # so that dropout does drop
+    assert fits[2][1] != fits[0][1]  # so that dropout is active
     other = DiffusionRepresentation(**SMALL | {"random_state": 1}, encoder=Dropping)
     Dropping.seen.clear()
     other.fit(X)
@@ -126,7 +126,7 @@ def test_samples_in_threads(rep):
     assert len(set(expected)) == 4
 
 
-def test_saving_to_one_file_from_threads_leaves_a_whole_one(rep, tmp_path):
+def test_saving_to_one_file_from_threads_leaves_a_complete_file(rep, tmp_path):
     path = tmp_path / "model"
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(rep.save, [path] * 12))
@@ -140,12 +140,14 @@ def test_codes_in_forked_processes(rep):
     pipes = [context.Pipe(duplex=False) for _ in range(2)]
 
     def work(pipe):
-        torch.set_num_threads(1)  # OpenMP's threads do not survive a fork
+        torch.set_num_threads(1)  # threads of OpenMP do not survive a fork
         pipe.send(rep.transform(X))
 
     workers = [context.Process(target=work, args=(end,)) for _, end in pipes]
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: threads
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Python 3.12 warns of threads
         for worker in workers:
             worker.start()
     for (pipe, _), worker in zip(pipes, workers, strict=True):
@@ -161,7 +163,7 @@ def test_codes_in_a_spawned_process(rep):
     np.testing.assert_array_equal(found, rep.transform(X))
 
 
-def test_borrowed_generators_take_turns():
+def test_fits_that_use_global_generators_take_turns():
     def draws(seed):
         found = []
         for _ in range(20):
@@ -175,8 +177,8 @@ def test_borrowed_generators_take_turns():
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_process_forked_while_another_thread_borrows():
-    """It has the generator of the user, and may borrow it."""
+def test_fork_while_another_thread_uses_global_generators():
+    """The process has the generator of the user, and may use it."""
     state = torch.get_rng_state()
     begun, go_on = threading.Event(), threading.Event()
 
@@ -189,7 +191,9 @@ def test_a_process_forked_while_another_thread_borrows():
     thread.start()
     begun.wait()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12: threads
+        warnings.simplefilter(
+            "ignore", DeprecationWarning
+        )  # Python 3.12 warns of threads
         child = os.fork()
     if child == 0:
         same = torch.equal(torch.get_rng_state(), state)

@@ -30,7 +30,7 @@ def digits():
     return X[:300], y[:300]
 
 
-def test_a_search_finds_what_it_finds_without(client, digits):
+def test_search_on_dask_equals_a_local_search(client, digits):
     X, y = digits
     search = GridSearchCV(
         make_pipeline(
@@ -45,7 +45,7 @@ def test_a_search_finds_what_it_finds_without(client, digits):
     np.testing.assert_allclose(found, search.fit(X, y).cv_results_["mean_test_score"])
 
 
-def test_blocks_of_an_array_are_transformed_by_the_workers(client, digits):
+def test_blocks_of_a_dask_array_are_transformed(client, digits):
     X, _ = digits
     rep = DiffusionRepresentation(8, t_grid=2, max_epochs=1, random_state=0).fit(X)
     rows = dask.array.from_array(X, chunks=(77, -1))

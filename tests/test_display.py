@@ -1,4 +1,4 @@
-"""Displays: what is on the axes are the numbers of the frames."""
+"""Displays draw the numbers of the data frames."""
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
@@ -18,7 +18,7 @@ TIMES = [0.0, 0.5, 1.0]
 
 
 class Curve:
-    """Codes that fade with t."""
+    """Codes that become smaller with t."""
 
     t_grid_ = np.array(TIMES)
 
@@ -27,7 +27,7 @@ class Curve:
 
 
 def over_time(probe, accuracies, stack=None):
-    """Results of `probe_over_time`; two draws 0.1 apart on each side."""
+    """Results of `probe_over_time`; two draws, 0.1 above and below."""
     rows = [
         (probe, t, False, draw, accuracy + sign * 0.1)
         for t, accuracy in zip(TIMES, accuracies, strict=True)
@@ -78,7 +78,7 @@ def test_lines_over_time_are_the_means_over_draws():
     assert legend(display) == ["DRL", "stacked", "PCA"]
 
 
-def test_several_probes_of_a_name_have_a_line_each():
+def test_each_probe_has_its_own_line():
     frames = [over_time("svm", [0.1, 0.2, 0.3]), over_time("knn", [0.6, 0.5, 0.4])]
     display = TimeProbeDisplay.from_results({"DRL": pd.concat(frames)})
     assert legend(display) == ["DRL, svm", "DRL, knn"]
@@ -149,7 +149,7 @@ def test_lines_and_bands_by_labels():
         ([20, 50, "all"], {"n_rows": 1198}, 1198),
     ],
 )
-def test_place_of_all_labels(numbers, columns, place):
+def test_position_of_all_labels(numbers, columns, place):
     results = by_labels({"DRL": {n: [0.5] for n in numbers}}, **columns)
     display = LabelEfficiencyDisplay.from_results(results)
     assert ticks(display) == {str(n): place if n == "all" else n for n in numbers}
@@ -174,7 +174,7 @@ def test_label_display_from_estimators(digits):
         )
 
 
-# --- the pattern of Displays ------------------------------------------------
+# --- conventions of Displays ------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Pictures of codes and rows: what is drawn is what was computed."""
+"""Displays of codes and rows draw the computed values."""
 
 import numpy as np
 import pandas as pd
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("figures")
 
 
 class Painter:
-    """Samples are images filled with the code, or the row where noise is low."""
+    """Samples are constant images of the code, or the row at low noise."""
 
     image_shape = (1, 2, 3)
 
@@ -43,7 +43,7 @@ def fitted(digits):
 
 
 def tile(display, row, column):
-    """Values of one image of the table, 0 black and 1 white."""
+    """Values of one image of a figure, from 0 (black) to 1 (white)."""
     _, _, _, height, width = display.images.shape
     mosaic = np.asarray(display.image_.get_array())
     return mosaic[
@@ -51,7 +51,7 @@ def tile(display, row, column):
     ]
 
 
-def test_points_of_two_columns_are_the_codes_and_have_the_colour_of_their_class():
+def test_points_are_two_columns_coloured_by_class():
     X = np.random.default_rng(0).normal(size=(30, 2))
     y = np.repeat(["b", "a", "c"], 10)
     display = LatentDisplay.from_estimator(FunctionTransformer(), X, y)
@@ -74,7 +74,7 @@ def test_numbers_have_a_colour_bar_and_missing_ones_are_grey():
         LatentDisplay.from_estimator(FunctionTransformer(), X, y[1:])
 
 
-def test_longer_codes_are_drawn_through_their_principal_components():
+def test_longer_codes_are_reduced_by_pca():
     X = np.random.default_rng(0).normal(size=(30, 5)) * [1, 5, 1, 3, 1]
     display = LatentDisplay.from_estimator(FunctionTransformer(), X)
     (scatter,) = display.scatters_
@@ -83,7 +83,7 @@ def test_longer_codes_are_drawn_through_their_principal_components():
     assert display.ax_.get_legend() is None
 
 
-def test_points_at_a_time(digits):
+def test_points_at_a_given_time(digits):
     X = digits[0]
     rep = DiffusionRepresentation(2, t_grid=3, max_epochs=1, random_state=0).fit(X)
     display = LatentDisplay.from_estimator(rep, X, t=0.5)
@@ -94,7 +94,7 @@ def test_points_at_a_time(digits):
     assert not points[:, 1].any()
 
 
-def test_the_grid_rises_to_the_right_and_upwards():
+def test_latent_grid_increases_to_the_right_and_upwards():
     display = LatentGridDisplay.from_estimator(Painter(), extent=(0, 2), n_per_side=3)
     grid = np.array([[0, 1, 2]]) + 10 * np.array([[2], [1], [0]])
     np.testing.assert_array_equal(display.images[:, :, 0, 0, 0], grid)
@@ -105,7 +105,7 @@ def test_the_grid_rises_to_the_right_and_upwards():
             np.testing.assert_allclose(shown, expected, atol=0.05)
 
 
-def test_reconstructions_stand_below_their_rows():
+def test_reconstructions_are_below_their_rows():
     X = np.arange(12.0).reshape(2, 6)
     display = ReconstructionDisplay.from_estimator(Painter(), X, times=(0.0, 1.0))
     for column in (0, 1):
@@ -118,7 +118,7 @@ def test_reconstructions_stand_below_their_rows():
     assert names == ["row", "0.0", "1.0"]
 
 
-def test_codes_are_swapped_along_the_lines():
+def test_codes_are_swapped_along_rows():
     X = np.array([[0.0, 0.1, 0, 0, 0, 0], [0.2, 0.3, 1, 1, 1, 1]])
     display = CodeSwapDisplay.from_estimator(Painter(), X, t=0.5)
     for i, row in enumerate(X):
@@ -138,7 +138,7 @@ def test_colour_images_are_shown_in_colour():
     np.testing.assert_allclose(shown[:, 5:], images[0, 1].transpose(1, 2, 0))
 
 
-def test_images_of_an_estimator(fitted, digits):
+def test_displays_from_an_estimator(fitted, digits):
     X = digits[0][:3]
     display = CodeSwapDisplay.from_estimator(fitted, X, t=0.4)
     codes = np.tile(fitted.transform(X), (3, 1))
@@ -151,14 +151,14 @@ def test_images_of_an_estimator(fitted, digits):
     np.testing.assert_allclose(grid.images.reshape(4, 64), found)
 
 
-def test_tables_have_no_pictures(table):
+def test_tables_cannot_be_drawn_as_images(table):
     X, _ = table
     rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(X)
     with pytest.raises(ValueError, match="image_shape=None"):
         LatentGridDisplay.from_estimator(rep)
 
 
-def test_training_is_drawn_by_the_parts_of_the_loss(digits):
+def test_training_display_has_a_line_for_each_loss(digits):
     rep = DiffusionRepresentation(4, max_epochs=3, early_stopping=True, random_state=0)
     with pytest.raises(NotFittedError, match="not fitted yet"):
         TrainingDisplay.from_estimator(rep)
@@ -172,7 +172,7 @@ def test_training_is_drawn_by_the_parts_of_the_loss(digits):
         np.testing.assert_array_equal(line.get_ydata(), rep.history_[name])
 
 
-def test_losses_and_profile_are_those_of_the_frames(fitted, digits):
+def test_lines_of_losses_and_profile_equal_the_frames(fitted, digits):
     X = digits[0]
     display = LossOverTimeDisplay.from_estimator(fitted, X, times=[0.3, 0.6])
     frame = fitted.loss_over_time(X, times=[0.3, 0.6])

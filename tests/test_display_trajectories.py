@@ -1,4 +1,4 @@
-"""Displays of curves: what is drawn are the numbers of the frames."""
+"""Displays of curves draw the numbers of the data frames."""
 
 from functools import partial
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("figures")
 
 
 class Curves:
-    """Codes of eighty rows at three times, the last of them unlike the others."""
+    """Codes of eighty rows at three times, of which the last differs."""
 
     t_grid_ = np.array([0.1, 0.5, 0.9])
 
@@ -32,10 +32,12 @@ class Curves:
         ("mutual_information", code_information, {"n_steps": 200}),
     ],
 )
-def test_similarity_is_drawn(method, function, options, monkeypatch):
+def test_similarity_display_equals_code_similarity(
+    method, function, options, monkeypatch
+):
     times = [0.1, 0.5, 0.9]
     assert SIMILARITIES[method] is function
-    function = partial(function, **options)  # in fewer steps than by default
+    function = partial(function, **options)  # fewer steps than the default
     monkeypatch.setitem(SIMILARITIES, method, function)
     display = TimeSimilarityDisplay.from_estimator(
         Curves(), None, times=times, method=method
@@ -48,12 +50,12 @@ def test_similarity_is_drawn(method, function, options, monkeypatch):
     assert labels == ["0.1", "0.5", "0.9"]
 
 
-def test_other_similarities_are_refused():
+def test_unknown_similarities_are_rejected():
     with pytest.raises(ValueError, match="'cosine' is none of 'cka', 'mutual"):
         TimeSimilarityDisplay.from_estimator(Curves(), None, method="cosine")
 
 
-def test_profiles_are_drawn():
+def test_profile_display_equals_attention_profiles():
     rng = np.random.default_rng(0)
     X, y = rng.normal(size=(60, 6)), np.array(["even", "odd"] * 30)
     classifier = TrajectoryClassifier(n_times=3, max_epochs=2, random_state=0)

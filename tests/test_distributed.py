@@ -1,4 +1,4 @@
-"""Two processes that train one network."""
+"""Training of one network by two processes."""
 
 import os
 import subprocess
@@ -17,14 +17,14 @@ from diffrep.core.distributed import Peers, peers
 SCRIPT = Path(__file__).with_name("distributed_script.py")
 
 
-#: The script asks for the CPU, so the processes are a group of gloo, without MPI.
+#: The script selects the CPU, so the group uses gloo; MPI is not needed.
 TWO = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]
 TWO += ["--num_machines=1", "--mixed_precision=no", "--dynamo_backend=no"]
-TWO += ["--main_process_port=0"]  # any that is free
+TWO += ["--main_process_port=0"]  # any free port
 
 
 def launch(folder, *launcher):
-    """Run the script; what each process saved, and its standard error."""
+    """Run the script; return what the processes saved, and the standard error."""
     folder.mkdir()
     run = subprocess.run(
         [sys.executable, *launcher, str(SCRIPT), str(folder)],
@@ -51,7 +51,7 @@ def test_all_processes_hold_the_same_weights(runs):
         np.testing.assert_array_equal(first[name], second[name])
 
 
-def test_the_loss_follows_that_of_one_process(runs):
+def test_loss_is_close_to_that_of_one_process(runs):
     ((two, _), _), ((one,), _) = runs
     assert one["n"] == 1
     assert one["loss"][-1] < 0.85 * one["loss"][0]
@@ -78,7 +78,7 @@ def test_only_the_first_process_shows_a_bar(runs):
     assert two.count(start) == one.count(start) == 1
 
 
-def test_without_a_group_nothing_changes():
+def test_data_parallel_without_a_group_has_no_effect():
     X = load_digits().data[:100]
     rep = DiffusionRepresentation(4, max_epochs=1, random_state=0)
     with data_parallel() as found:
@@ -87,7 +87,7 @@ def test_without_a_group_nothing_changes():
     np.testing.assert_array_equal(rep.fit(X).transform(X), inside)
 
 
-def test_shares_are_all_rows_once():
+def test_shares_of_processes_partition_the_rows():
     rows = np.arange(11)
     shares = [Peers(rank, 3).share(rows) for rank in range(3)]
     np.testing.assert_array_equal(np.sort(np.concatenate(shares)), rows)
@@ -96,7 +96,7 @@ def test_shares_are_all_rows_once():
         Peers(0, 3).share(rows[:2])
 
 
-def test_the_group_of_a_block_ends_with_it(monkeypatch):
+def test_group_is_left_at_the_end_of_the_block(monkeypatch):
     monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
     monkeypatch.setattr(torch.distributed, "get_rank", lambda: 1)
     monkeypatch.setattr(torch.distributed, "get_world_size", lambda: 4)

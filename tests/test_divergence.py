@@ -1,4 +1,4 @@
-"""Training that diverges goes back and on more slowly; odd numbers do no harm."""
+"""Recovery from divergence, and fits to unusual numbers."""
 
 import pickle
 
@@ -19,12 +19,12 @@ from diffrep.exceptions import DivergenceError, DivergenceWarning
 SMALL = {"n_components": 4, "max_epochs": 8, "batch_size": 32, "random_state": 0}
 X = np.random.default_rng(0).normal(size=(90, 8))
 
-# For fits that are to diverge; other tests here look at the warning.
+# For fits that diverge on purpose; other tests here check the warning.
 to_diverge = pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
 
 
 def same_training(a, b):
-    """Whether two nets hold the same bits, their optimizers and histories as well."""
+    """Whether two nets have the same weights, optimizers and histories."""
     for one, other in zip(
         (a.module_.state_dict(), *a.optimizer_.state.values()),
         (b.module_.state_dict(), *b.optimizer_.state.values()),
@@ -39,7 +39,7 @@ def same_training(a, b):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_from_the_start_again_it_is_the_training_at_the_smaller_rate(early_stopping):
+def test_restart_equals_training_at_the_lower_learning_rate(early_stopping):
     options = {**SMALL, "early_stopping": early_stopping, "n_iter_no_change": 3}
     with pytest.warns(DivergenceWarning) as warned:
         rep = AutoencoderRepresentation(**options, lr=10 * 2.0**-2).fit(X)
@@ -52,7 +52,7 @@ def test_from_the_start_again_it_is_the_training_at_the_smaller_rate(early_stopp
 
 
 class Mean(nn.Module):
-    """Learns the mean of the rows; noise of its generator on top."""
+    """Model that learns the mean of the rows, plus random noise."""
 
     def __init__(self):
         super().__init__()
@@ -64,7 +64,7 @@ class Mean(nn.Module):
 
 
 class Poison(Callback):
-    """Puts NaN into the weights after some step, while lr was halved `n` times."""
+    """Callback that sets weights to NaN after a step, until lr was halved `n` times."""
 
     def __init__(self, step, n=1):
         self.step, self.n = step, n
@@ -87,7 +87,7 @@ N_STEPS = 7  # of an epoch
 
 
 def net(epochs, callbacks=None):
-    """Return a net that is not trained yet, at a constant rate after the warm-up."""
+    """Return an untrained net with a constant learning rate after the warm-up."""
     net = RepresentationNet(
         Mean, seed=3, lr=0.05, max_epochs=epochs, batch_size=8, callbacks=callbacks
     ).initialize()
@@ -95,7 +95,7 @@ def net(epochs, callbacks=None):
     return net
 
 
-def test_goes_back_to_good_weights_and_on_at_half_the_rate():
+def test_divergence_restores_weights_and_halves_the_learning_rate():
     kept = -(-N_SNAPSHOT_STEPS // N_STEPS)
     bad = kept + 3  # an epoch from which it is back to the end of epoch `kept`
     poisoned = net(30, callbacks=[Poison(bad * N_STEPS - 2)])
@@ -108,8 +108,8 @@ def test_goes_back_to_good_weights_and_on_at_half_the_rate():
     assert len(poisoned.history) == 30
 
 
-def test_the_last_step_is_looked_at_too():
-    # No loss is computed after it.
+def test_divergence_in_the_last_step_is_detected():
+    # No loss is computed afterwards.
     poisoned = net(2, callbacks=[Poison(2 * N_STEPS)])
     with pytest.warns(DivergenceWarning, match="weights became infinite or NaN in ep"):
         poisoned.partial_fit((ROWS, None))
@@ -118,7 +118,7 @@ def test_the_last_step_is_looked_at_too():
 
 
 @to_diverge
-def test_the_error_tells_what_happened():
+def test_divergence_error_has_the_history():
     poisoned = net(5, callbacks=[Poison(2 * N_STEPS - 1, n=9)])
     with pytest.raises(DivergenceError, match=r"nan in epoch 2 with lr=0\.00625") as e:
         poisoned.partial_fit((ROWS, None))
@@ -135,7 +135,7 @@ def test_the_error_tells_what_happened():
 @pytest.mark.parametrize(
     "estimator", [DiffusionRepresentation, VariationalDiffusionRepresentation]
 )
-def test_what_was_fitted_before_stays(estimator, warm_start):
+def test_diverged_fit_keeps_the_fitted_estimator(estimator, warm_start):
     rep = estimator(**SMALL, warm_start=warm_start).fit(X)
     codes = rep.transform(X)
     with pytest.raises(DivergenceError, match=r"halved 3 times.*smaller lr"):
@@ -145,13 +145,13 @@ def test_what_was_fitted_before_stays(estimator, warm_start):
 
 
 @to_diverge
-def test_an_explosion_that_is_finite():
+def test_finite_explosion_is_detected():
     with pytest.raises(DivergenceError, match=r"train_loss became \d.*e\+") as error:
         DiffusionRepresentation(**SMALL, lr=1e3).fit(X)
     assert EXPLOSION < error.value.history["train_loss"].iloc[-1] < np.inf
 
 
-def test_a_warm_start_at_a_tiny_loss_is_no_explosion():
+def test_warm_start_with_a_tiny_loss_does_not_diverge():
     options = {**SMALL, "max_epochs": 100, "augment": None, "warm_start": True}
     constant = np.zeros((90, 8))
     rep = AutoencoderRepresentation(**options).fit(constant)
@@ -182,7 +182,7 @@ ODD = {
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_odd_rows_have_codes(estimator, name):
+def test_unusual_rows_have_finite_codes(estimator, name):
     codes = estimator.fit(ODD[name]).transform(ODD[name])
     assert np.isfinite(codes).all()
     assert len(codes) == len(ODD[name])
@@ -192,7 +192,7 @@ def test_odd_rows_have_codes(estimator, name):
 @pytest.mark.parametrize("max_epochs", [1, 8])
 @pytest.mark.parametrize("lr", [1e3, 1e12, 1e30])
 @pytest.mark.parametrize("augment", ["auto", None])
-def test_no_learning_rate_gives_codes_that_are_not_finite(lr, augment, max_epochs):
+def test_codes_are_finite_at_any_learning_rate(lr, augment, max_epochs):
     options = {**SMALL, "max_epochs": max_epochs, "augment": augment, "batch_size": 90}
     rep = DiffusionRepresentation(**options, lr=lr)
     try:

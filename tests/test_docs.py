@@ -1,4 +1,4 @@
-"""What is public is documented: in numpydoc, and on the page of the API."""
+"""All public names have numpydoc docstrings and are on the API page."""
 
 import ast
 import importlib
@@ -28,7 +28,7 @@ MODULES = [
 # documented, that do not exist, or in another order; no Returns, no Yields.
 FAULTS = {"GL06", "GL07", "GL08", "SS01", "PR01", "PR02", "PR03", "RT01", "YD01"}
 
-# Says that what is not documented here is in DiffusionRepresentation.
+# Refers to DiffusionRepresentation for the other parameters.
 ELSEWHERE = re.compile(r"other\s+parameters.*?(described|are\s+those)", re.DOTALL)
 
 
@@ -43,20 +43,20 @@ def is_own(member):
 
 
 def members():
-    """Names of the functions, classes and methods of the page of the API."""
+    """Names of the functions, classes and methods on the API page."""
     for name in API:
         thing = resolve(name)
         if callable(thing):
             yield name
         if inspect.isclass(thing):
             for method, member in inspect.getmembers(thing, is_own):
-                # An override is documented where it is introduced.
+                # Overrides are documented in the class that introduces the method.
                 if not method.startswith("_") and member.__doc__:
                     yield f"{name}.{method}"
 
 
 def documented(name):
-    """Object and docstring of a name of `members`."""
+    """Return the object and docstring of a name of `members`."""
     parts = name.split(".")
     try:
         thing = resolve(name)
@@ -66,13 +66,13 @@ def documented(name):
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_what_is_public_is_on_the_page(module):
+def test_api_page_lists_all_public_names(module):
     names = importlib.import_module(module).__all__
     public = {f"{module}.{name}" for name in names if name != "__version__"}
     assert public <= set(API)
 
 
-def test_the_page_names_what_there_is_once():
+def test_api_page_lists_each_name_once():
     assert len(set(API)) == len(API)
     for name in API:
         resolve(name)
@@ -83,7 +83,7 @@ def test_docstring_matches_the_signature(name):
     thing, text = documented(name)
     faults = dict(e for e in validate(name)["errors"] if e[0] in FAULTS)
     if inspect.isclass(thing) and issubclass(thing, Exception):
-        faults.pop("PR01", None)  # nobody but diffrep builds them
+        faults.pop("PR01", None)  # constructed by diffrep only
     if "PR01" in faults and ELSEWHERE.search(text):
         missing = set(re.findall(r"'(\w+)'", faults.pop("PR01")))
         shared = inspect.signature(diffrep.DiffusionRepresentation).parameters
@@ -101,10 +101,10 @@ def test_arrays_have_shapes(name):
 
 
 @pytest.mark.parametrize("name", sorted(members()))
-def test_a_ValueError_is_announced(name):
+def test_docstrings_list_value_errors(name):
     thing, text = documented(name)
     if inspect.isclass(thing):
-        return  # constructors store
+        return  # constructors only store
     source = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
     raised = [
         node.exc.func.id
@@ -118,7 +118,7 @@ def test_a_ValueError_is_announced(name):
 
 
 @pytest.mark.parametrize("name", API)
-def test_methods_without_docstring_override_one_that_has(name):
+def test_methods_without_docstring_inherit_one(name):
     thing = resolve(name)
     for method, member in inspect.getmembers(thing, is_own):
         assert method.startswith("_") or inspect.getdoc(member), method

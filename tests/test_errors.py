@@ -1,4 +1,4 @@
-"""Wrong input: each message says what was received and what to do."""
+"""Errors for invalid input: messages name what was received and what to do."""
 
 from functools import partial
 
@@ -37,13 +37,13 @@ BAD_ROWS = {
 
 
 @pytest.mark.parametrize("name", BAD_ROWS)
-def test_rows_that_cannot_be_used(name):
+def test_invalid_rows_are_rejected(name):
     rows, message = BAD_ROWS[name]
     with pytest.raises(ValueError, match=message):
         DiffusionRepresentation(**QUICK).fit(rows)
 
 
-def test_sparse_rows():
+def test_sparse_rows_are_rejected():
     with pytest.raises(TypeError, match=r"sparse csr_array.*TruncatedSVD"):
         DiffusionRepresentation(**QUICK).fit(scipy.sparse.csr_array(X))
 
@@ -57,7 +57,7 @@ class WrongWidth(nn.Module):
 
 
 class Converted(nn.Module):
-    """An encoder whose output is converted."""
+    """Encoder whose output is converted."""
 
     def __init__(self, convert, data_shape, n_outputs, time_conditioned):
         super().__init__()
@@ -139,14 +139,14 @@ BAD_PARAMETERS = {
 
 
 @pytest.mark.parametrize("name", BAD_PARAMETERS)
-def test_parameters_that_cannot_be_used(name):
+def test_invalid_parameters_are_rejected(name):
     parameters, message = BAD_PARAMETERS[name]
     rep = DiffusionRepresentation(**QUICK).fit(X)
     codes = rep.transform(X)
     rep.set_params(**parameters)
     with pytest.raises(ValueError, match=message):
         rep.fit(X + 1)
-    # A failed fit leaves what an earlier one learned.
+    # A failed fit does not change a fitted estimator.
     np.testing.assert_array_equal(rep.transform(X), codes)
 
 
@@ -166,7 +166,7 @@ def test_classifiers_check_views(classifier):
 
 
 @pytest.mark.parametrize("name", ["encoder", "score_network"])
-def test_networks_that_are_already_built(name):
+def test_instances_of_networks_are_rejected(name):
     with torch.random.fork_rng():
         built = nn.Linear(6, 2)
     rep = DiffusionRepresentation(**QUICK, **{name: built})
@@ -175,7 +175,7 @@ def test_networks_that_are_already_built(name):
 
 
 @pytest.mark.parametrize("name", ["encoder", "score_network"])
-def test_factories_of_nothing(name):
+def test_factories_must_return_modules(name):
     def nothing(*shape):
         return None
 
@@ -184,13 +184,13 @@ def test_factories_of_nothing(name):
         rep.fit(X)
 
 
-def test_variational_encoder_is_asked_for_two_numbers_a_component():
+def test_variational_encoder_has_two_outputs_per_component():
     rep = VariationalDiffusionRepresentation(**QUICK, encoder=WrongWidth)
     with pytest.raises(ValueError, match=r"expected \(2, 4\)"):
         rep.fit(X)
 
 
-def test_encode_beyond_the_times():
+def test_encode_rejects_times_beyond_one():
     rep = DiffusionRepresentation(**QUICK, t_grid=1).fit(X)
     with pytest.raises(
         ValueError, match=r"t contains -0\.1; times must be in \[0, 1\]"
@@ -198,18 +198,18 @@ def test_encode_beyond_the_times():
         rep.encode(X, [-0.1, 0.5])
 
 
-def test_columns_that_hardly_say_anything():
+def test_nearly_constant_columns():
     rows = np.column_stack([X, np.full(40, 3.0), np.full(40, 1e30), 1e30 * X[:, 0]])
     rep = DiffusionRepresentation(**QUICK | {"max_epochs": 20}).fit(rows)
     assert np.isfinite(rep.transform(rows)).all()
     assert np.isfinite(rep.score(rows))
-    # Values beyond 10 standard deviations are read as 10.
+    # Values are clipped at 10 standard deviations.
     wild, wilder = (rows * np.where(np.arange(9) == 1, s, 1) for s in (1e9, 1e30))
     assert np.isfinite(rep.transform(wild)).all()
     np.testing.assert_array_equal(rep.transform(wild), rep.transform(wilder))
 
 
-def test_lists_of_arrays_of_objects_are_rows():
+def test_lists_of_object_arrays_are_accepted():
     rep = DiffusionRepresentation(**QUICK).fit(X)
     rows = [row.astype(object) for row in X]
     np.testing.assert_array_equal(rep.transform(rows), rep.transform(X))

@@ -1,4 +1,4 @@
-"""Evaluation: known accuracies, no test rows in fit, intervals as scipy has them."""
+"""Evaluation: known accuracies, no test rows in fit, intervals as in scipy."""
 
 import numpy as np
 import pandas as pd
@@ -31,17 +31,17 @@ IDENTITY = FunctionTransformer()
 
 
 def one_hot(X):
-    """Codes that are the label, which the first column holds."""
+    """Codes are the label, which is in the first column."""
     return np.eye(10)[X[:, 0].astype(int)]
 
 
 def noise(X):
-    """Codes that know nothing of the row."""
+    """Codes that do not depend on the row."""
     return np.random.default_rng(len(X)).normal(size=(len(X), 5))
 
 
 class Recorder(TransformerMixin, BaseEstimator):
-    """Keeps what it is fitted on and which seed it has."""
+    """Stores the rows it is fitted to and its seed."""
 
     seen = []
 
@@ -58,7 +58,7 @@ class Recorder(TransformerMixin, BaseEstimator):
 
 
 class RecordingProbe(LogisticRegression):
-    """Keeps the column of the numbers of the rows that it is trained on."""
+    """Stores the numbers of the rows that it is trained on."""
 
     seen = []
 
@@ -68,7 +68,7 @@ class RecordingProbe(LogisticRegression):
 
 
 class Curve:
-    """Codes by a function of rows and one time; fitted by its nature."""
+    """Codes are a function of rows and one time; no fit is needed."""
 
     t_grid_ = np.array([0.5])
 
@@ -81,7 +81,7 @@ class Curve:
 
 @pytest.fixture
 def labelled():
-    """Rows (label, number of the row, 1), ten classes; a third is for testing."""
+    """Rows (label, number of the row, 1) of ten classes; a third is for testing."""
     y = np.arange(300) % 10
     X = np.column_stack([y, np.arange(300.0), np.ones(300)])
     return X[:200], y[:200], X[200:], y[200:]
@@ -107,7 +107,7 @@ def frame(accuracies):
 # --- label_efficiency -------------------------------------------------------
 
 
-def test_codes_that_are_the_label_are_always_right(labelled):
+def test_codes_equal_to_the_label_have_accuracy_one(labelled):
     results = label_efficiency(
         FunctionTransformer(one_hot), *labelled, n_labels=[10, 50, "all"], n_draws=3
     )
@@ -116,7 +116,7 @@ def test_codes_that_are_the_label_are_always_right(labelled):
     assert (results["accuracy"] == 1).all()
 
 
-def test_codes_of_noise_are_at_chance(labelled):
+def test_codes_of_noise_have_chance_accuracy(labelled):
     results = label_efficiency(
         FunctionTransformer(noise), *labelled, n_labels=[50], n_draws=20
     )
@@ -125,7 +125,7 @@ def test_codes_of_noise_are_at_chance(labelled):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
-def test_all_labels_give_the_score_of_scikit_learn(digits, dtype):
+def test_accuracy_with_all_labels_equals_scikit_learn(digits, dtype):
     X, y = digits[0].astype(dtype), digits[1]
     results = label_efficiency(
         IDENTITY, X[:250], y[:250], X[250:], y[250:], n_labels="all"
@@ -138,7 +138,7 @@ def test_all_labels_give_the_score_of_scikit_learn(digits, dtype):
     assert results["accuracy"].item() == pytest.approx(score, abs=1 / 50)
 
 
-def test_default_probe_is_as_good_as_a_precise_one(digits):
+def test_default_probe_has_converged(digits):
     X, y = digits
     data = (X[:250], y[:250], X[250:], y[250:])
     precise = LogisticRegression(tol=1e-7, max_iter=10_000)
@@ -159,7 +159,7 @@ def test_scale_of_the_codes_does_not_matter(digits):
     np.testing.assert_array_equal(*accuracies)
 
 
-def test_codes_without_spread_give_the_share_of_the_largest_class(labelled):
+def test_constant_codes_predict_the_largest_class(labelled):
     X, _, X_test, _ = labelled
     y, y_test = np.arange(200) % 5 == 0, np.arange(100) % 5 == 0
     collapsed = FunctionTransformer(lambda X: np.ones((len(X), 3)))
@@ -181,7 +181,7 @@ def test_every_representation_gets_the_same_draws(labelled, n):
     assert not np.array_equal(np.sort(first[0]), np.sort(first[1]))
 
 
-def test_random_state_chooses_the_draws(labelled):
+def test_random_state_determines_the_draws(labelled):
     def draws(random_state):
         RecordingProbe.seen = []
         label_efficiency(
@@ -202,7 +202,7 @@ def test_random_state_chooses_the_draws(labelled):
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_draws_keep_the_proportions_or_else_every_class(seed):
+def test_draws_are_stratified_or_have_all_classes(seed):
     y = np.repeat([0, 1, 2], [300, 90, 10])
     drawn = [draw_labelled(y, n, (0, seed)) for n in (3, 8, 20, 40, 399)]
     counts = [np.bincount(y[rows], minlength=3).tolist() for rows in drawn]
@@ -215,7 +215,7 @@ def test_draws_keep_the_proportions_or_else_every_class(seed):
     assert all(len(np.unique(rows)) == len(rows) for rows in drawn)
 
 
-def test_numbers_of_labels_that_cannot_be_drawn_are_left_out(labelled):
+def test_too_large_numbers_of_labels_are_skipped(labelled):
     results = label_efficiency(
         IDENTITY, *labelled, n_labels=(2, 9, 10, 199, 200, 1000), n_draws=1
     )
@@ -224,12 +224,12 @@ def test_numbers_of_labels_that_cannot_be_drawn_are_left_out(labelled):
 
 
 @pytest.mark.parametrize("wrong", [[0.5], "many", ["all", None]])
-def test_numbers_of_labels_of_another_kind(labelled, wrong):
+def test_invalid_numbers_of_labels_are_rejected(labelled, wrong):
     with pytest.raises(ValueError, match="expected integers and 'all'"):
         label_efficiency(IDENTITY, *labelled, n_labels=wrong)
 
 
-def test_no_number_of_labels_left(labelled):
+def test_error_if_no_number_of_labels_remains(labelled):
     with pytest.raises(ValueError, match="between the 10 classes and the 200 rows"):
         label_efficiency(IDENTITY, *labelled, n_labels=[5, 500])
 
@@ -254,7 +254,7 @@ def test_lengths_must_match(labelled):
 
 
 @pytest.mark.parametrize("container", [np.asarray, pd.DataFrame, np.ndarray.tolist])
-def test_test_rows_never_reach_fit(labelled, container):
+def test_fit_never_sees_test_rows(labelled, container):
     X, y = np.vstack(labelled[::2]), np.concatenate(labelled[1::2])
     splits = list(KFold(3, shuffle=True, random_state=0).split(X))
     X[:, 0] = np.arange(300)
@@ -266,7 +266,7 @@ def test_test_rows_never_reach_fit(labelled, container):
         np.testing.assert_array_equal(rows, train)
 
 
-def test_one_split_gets_a_seed_for_each_time_it_is_given(labelled):
+def test_repeated_split_has_different_seeds(labelled):
     X, y = labelled[:2]
     Recorder.seen = []
     representations = {
@@ -316,7 +316,7 @@ def test_compare_is_label_efficiency_on_each_split(digits):
     assert (results["n_columns"] == 8).all()
 
 
-def test_processes_give_the_results_of_one(digits):
+def test_results_do_not_depend_on_n_jobs(digits):
     X, y = digits
     representations = {"raw": IDENTITY, "pca": PCA(8)}
     one, two = (
@@ -328,7 +328,7 @@ def test_processes_give_the_results_of_one(digits):
     assert (two[times] >= 0).all(axis=None)
 
 
-def test_seconds_are_those_of_fit_and_rows_those_of_transform(labelled):
+def test_seconds_of_fit_and_rows_of_transform(labelled):
     X, y = labelled[:2]
 
     class Slow(Recorder):
@@ -343,7 +343,7 @@ def test_seconds_are_those_of_fit_and_rows_those_of_transform(labelled):
 
 
 @pytest.mark.parametrize("wrong", [PCA(2), [PCA(2)], {}])
-def test_representations_are_in_a_dict(labelled, wrong):
+def test_representations_must_be_a_dict(labelled, wrong):
     X, y = labelled[:2]
     match = "must be a dict from names to transformers"
     with pytest.raises(TypeError, match=match):
@@ -368,7 +368,7 @@ WRONG_LABELS = {
 
 
 @pytest.mark.parametrize("kind", WRONG_LABELS)
-def test_what_is_not_a_class_is_refused_before_a_fit(labelled, kind):
+def test_invalid_labels_are_rejected_before_a_fit(labelled, kind):
     X, y, X_test, y_test = labelled
     wrong, match = WRONG_LABELS[kind]
     never = FunctionTransformer(lambda X: pytest.fail("fitted"), validate=True)
@@ -383,7 +383,7 @@ def test_what_is_not_a_class_is_refused_before_a_fit(labelled, kind):
 # --- tables and differences -------------------------------------------------
 
 
-def test_table_takes_draws_before_splits():
+def test_table_averages_draws_before_splits():
     results = frame(
         {
             "b": {10: [[0.1, 0.3], [0.4, 0.8]], "all": [[0.9], [0.7]]},
@@ -413,7 +413,7 @@ def test_accuracy_over_splits_ignores_the_number_of_draws():
 
 
 @pytest.mark.parametrize("level", [0.8, 0.95])
-def test_paired_difference_is_that_of_the_t_test(level):
+def test_paired_difference_equals_the_t_test(level):
     rng = np.random.default_rng(0)
     first, second = rng.uniform(size=(2, 2, 5, 3))
     results = frame(
@@ -434,7 +434,7 @@ def test_paired_difference_is_that_of_the_t_test(level):
         np.testing.assert_allclose(differences.loc[n].astype(float), expected)
 
 
-def test_paired_difference_of_the_same_is_zero():
+def test_paired_difference_of_equal_results_is_zero():
     results = frame({"a": {10: [[0.5], [0.6], [0.9]]}})
     difference = paired_difference(results, "a", "a")
     assert difference[["difference", "low", "high"]].to_numpy().tolist() == [[0, 0, 0]]
@@ -447,7 +447,7 @@ def test_paired_difference_of_one_split_has_no_interval():
     assert difference[["low", "high"]].isna().all(axis=None)
 
 
-def test_paired_difference_takes_the_splits_of_both():
+def test_paired_difference_uses_common_splits():
     results = frame({"a": {10: [[0.5], [0.7]]}, "b": {"all": [[1.0]], 10: [[0.4]]}})
     difference = paired_difference(results, "a", "b")
     assert difference["n_labels"].tolist() == [10]
@@ -455,12 +455,12 @@ def test_paired_difference_takes_the_splits_of_both():
     assert difference["difference"].item() == pytest.approx(0.1)
 
 
-def test_paired_difference_says_which_names_there_are():
+def test_paired_difference_lists_valid_names():
     with pytest.raises(ValueError, match=r"no representation 'c'.*\['a'\]"):
         paired_difference(frame({"a": {10: [[0.5]]}}), "a", "c")
 
 
-def test_frames_of_something_else_are_refused():
+def test_frames_of_other_results_are_rejected():
     other = pd.DataFrame({"representation": ["a"]})
     for function in (
         accuracy_over_splits,
@@ -472,7 +472,7 @@ def test_frames_of_something_else_are_refused():
 
 
 @pytest.mark.parametrize("level", [0, 1, 95])
-def test_level_is_a_share(level):
+def test_level_must_be_between_zero_and_one(level):
     with pytest.raises(ValueError, match=f"level={level} must be between 0 and 1"):
         paired_difference(frame({"a": {10: [[0.5]]}}), "a", "a", level=level)
 
@@ -480,9 +480,9 @@ def test_level_is_a_share(level):
 # --- codes over time --------------------------------------------------------
 
 
-def test_probe_over_time_sees_the_code_of_each_time(labelled):
+def test_probe_over_time_uses_the_code_of_each_time(labelled):
     def code(X, t):
-        """The label at t = 0, nothing at t = 1, its parity between."""
+        """The label at t = 0, its parity between, and nothing at t = 1."""
         values = {0: X[:, 0], 0.5: X[:, 0] % 2, 1: 0 * X[:, 0]}[t]
         return np.eye(10)[values.astype(int)]
 
@@ -495,9 +495,9 @@ def test_probe_over_time_sees_the_code_of_each_time(labelled):
     assert results["stacked"].tolist() == [False, False, False, True]
 
 
-def test_stack_joins_what_no_time_has_alone(labelled):
+def test_stack_combines_information_of_all_times(labelled):
     def code(X, t):
-        """Tens and units of the label in base 4, each at its own time."""
+        """The two digits of the label in base 4, each at its own time."""
         digit = X[:, 0] // 4 if t < 0.5 else X[:, 0] % 4
         return np.eye(4)[digit.astype(int)]
 
@@ -517,12 +517,12 @@ def test_probe_over_time_of_an_estimator(digits):
     assert results["probe"].unique().tolist() == ["linear", "mlp", "svm", "knn"]
     assert len(results) == 4 * 3 * 2
     stack = results[results["stacked"] & (results["probe"] == "linear")]
-    # transform reads the same times, stacked.
+    # transform has the same times side by side.
     expected = label_efficiency(rep, *data, n_labels=[50], n_draws=2)
     np.testing.assert_array_equal(stack["accuracy"], expected["accuracy"])
 
 
-def test_static_representation_is_a_flat_line(digits):
+def test_static_representation_has_constant_accuracy(digits):
     X, y = digits
     data = (X[:250], y[:250], X[250:], y[250:])
     probes = {"lr": None}
@@ -533,7 +533,7 @@ def test_static_representation_is_a_flat_line(digits):
     np.testing.assert_array_equal(results["accuracy"], expected["accuracy"])
 
 
-def test_default_times_go_from_data_to_noise(labelled):
+def test_default_times_cover_all_noise_levels(labelled):
     seen = []
     curve = Curve(lambda X, t: seen.append(t) or X + t)
     code_similarity(curve, labelled[0])
@@ -549,7 +549,7 @@ def test_rotated_scaled_and_shifted_codes_are_similar(labelled):
     assert similarity.index.tolist() == similarity.columns.tolist() == [0, 1]
 
 
-def test_similarity_is_that_of_the_gram_matrices():
+def test_similarity_equals_that_of_gram_matrices():
     codes = np.random.default_rng(0).normal(size=(2, 30, 4))
     codes[1] += codes[0]
     similarity = code_similarity(Curve(lambda X, t: codes[int(t)]), codes[0], [0, 1])
@@ -568,6 +568,6 @@ def test_similarity_of_uncorrelated_and_of_constant_codes():
     np.testing.assert_array_equal(similarity, expected)
 
 
-def test_similarity_needs_time(digits):
+def test_similarity_needs_codes_over_time(digits):
     with pytest.raises(ValueError, match=r"same code at all times .*t_grid"):
         code_similarity(PCA(2).fit(digits[0]), digits[0])

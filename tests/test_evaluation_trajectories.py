@@ -1,4 +1,4 @@
-"""What times share and where classifiers look, against closed forms."""
+"""Similarity of times and attention, compared with closed forms."""
 
 import numpy as np
 import pandas as pd
@@ -21,7 +21,7 @@ from diffrep.trajectory import TrajectoryClassifier
 
 
 def gaussian_pairs(correlations, n=4000, n_components=2):
-    """A first code, then one for each correlation with it."""
+    """A code, and one for each correlation with it."""
     rng = np.random.default_rng(0)
     first, *noise = rng.normal(size=(1 + len(correlations), n, n_components))
     others = [
@@ -31,17 +31,17 @@ def gaussian_pairs(correlations, n=4000, n_components=2):
     return np.stack([first, *others], axis=1).astype(np.float32)
 
 
-def test_information_of_gaussians():
+def test_information_of_gaussian_codes():
     correlations = np.array([0.0, 0.5, 0.8, 0.95])
     codes = torch.from_numpy(gaussian_pairs(correlations))
     pairs = torch.tensor([[0, i] for i in range(1, 5)])
     found = mutual_information(codes, pairs, 1000, 256, generator(0, Stream.SCORE))
-    expected = -np.log(1 - correlations**2)  # of two independent components
+    expected = -np.log(1 - correlations**2)  # two independent components
     np.testing.assert_allclose(found, expected, rtol=0.1, atol=0.03)
 
 
 class Curves(BaseEstimator):
-    """A representation whose codes are given."""
+    """Representation with given codes."""
 
     t_grid_ = np.arange(3)
 
@@ -75,20 +75,20 @@ def test_information_of_a_constant_code_has_no_ratio():
     assert table.loc[1, 1] == pytest.approx(1)
 
 
-def test_what_is_not_fitted_has_no_curves():
+def test_unfitted_estimators_are_rejected():
     for function in (code_information, code_similarity):
         with pytest.raises(NotFittedError, match="not fitted yet"):
             function(DiffusionRepresentation(2, t_grid=3), np.eye(4))
 
 
-def test_information_of_a_static_representation_is_refused():
+def test_information_of_a_static_representation_is_rejected():
     curves = Curves(None)
     curves.t_grid_ = None
     with pytest.raises(ValueError, match="same code at all times"):
         code_information(curves, None)
 
 
-def test_divergences_of_profiles():
+def test_divergences_of_profiles_by_hand():
     profiles = pd.DataFrame(
         [[1, 0, 0], [0, 0.5, 0.5], [0.5, 0.25, 0.25]], index=["a", "b", "c"]
     )

@@ -1,4 +1,4 @@
-"""The demo runs; examples of the gallery are run by the build of the docs."""
+"""The demo. The build of the documentation runs the examples of the gallery."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Model files: what is saved comes back to the bit, and nothing else comes in."""
+"""Model files: loaded estimators are equal, and invalid files are rejected."""
 
 import gzip
 import json
@@ -56,7 +56,7 @@ SIGNALS = {"signal_shape": (2, 3)}
 
 
 class Linear(nn.Module):
-    """A small encoder of a user's own."""
+    """Small user-defined encoder."""
 
     def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__()
@@ -67,7 +67,7 @@ class Linear(nn.Module):
 
 
 class Score(nn.Module):
-    """A small score network of a user's own."""
+    """Small user-defined score network."""
 
     def __init__(self, data_shape, n_components):
         super().__init__()
@@ -128,13 +128,13 @@ def path(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small():
-    """A small fitted estimator."""
+    """Small fitted estimator."""
     return DenoiserFeatures(4, **QUICK).fit(X)
 
 
 @pytest.fixture(scope="module")
 def saved(small, path):
-    """Bytes of its file."""
+    """Bytes of the file of `small`."""
     small.save(path)
     return path.read_bytes()
 
@@ -147,7 +147,7 @@ def refused(path, data, match):
 
 
 def with_model(saved, **changes):
-    """Return the file with values replaced, at dotted places of its model."""
+    """Return the file with replaced values, at dotted paths of its model."""
     model, tensors, number = parsed(saved)
     model = json.loads(model)
     for place, value in changes.items():
@@ -160,7 +160,7 @@ def with_model(saved, **changes):
 
 
 @pytest.mark.parametrize("name", REPRESENTATIONS)
-def test_what_is_saved_comes_back(name, path):
+def test_loaded_estimator_equals_the_saved_one(name, path):
     rep = clone(REPRESENTATIONS[name]).fit(pd.DataFrame(X, columns=list("abcdef")), Y)
     rep.save(path)
     loaded = load(path)
@@ -201,7 +201,7 @@ CLASSIFIERS = {
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
-def test_classifiers_come_back(name, path):
+def test_loaded_classifier_equals_the_saved_one(name, path):
     classifier = CLASSIFIERS[name].fit(X, Y)
     classifier.save(path)
     loaded = load(path)
@@ -219,11 +219,11 @@ def test_classifiers_come_back(name, path):
         np.testing.assert_array_equal(loaded.transduction_, classifier.transduction_)
 
 
-def test_training_goes_on_from_the_weights(small, path):
+def test_training_continues_from_loaded_weights(small, path):
     rep = pickle.loads(pickle.dumps(small))
     rep.save(path)
     loaded = load(path).partial_fit(X)
-    # The same as with an optimizer that starts anew, to the bit.
+    # Equal, bit for bit, to training with a new optimizer.
     rep.net_.initialize_optimizer()
     np.testing.assert_array_equal(loaded.transform(X), rep.partial_fit(X).transform(X))
     assert loaded.n_iter_ == rep.n_iter_ == 2
@@ -233,7 +233,7 @@ def test_training_goes_on_from_the_weights(small, path):
     assert make_pipeline(StandardScaler(), loaded).fit_transform(X).shape == (40, 4)
 
 
-def test_parameters_set_after_fit_are_told_from_those_of_the_net(small, path):
+def test_parameters_set_after_fit_are_kept_apart(small, path):
     rep = pickle.loads(pickle.dumps(small)).set_params(n_components=9, lr=0.1)
     rep.save(path)
     loaded = load(path)
@@ -241,7 +241,7 @@ def test_parameters_set_after_fit_are_told_from_those_of_the_net(small, path):
     np.testing.assert_array_equal(loaded.transform(X), small.transform(X))
 
 
-def test_folders_are_not_in_files(small, path, tmp_path):
+def test_paths_are_not_saved(small, path, tmp_path):
     rep = pickle.loads(pickle.dumps(small)).set_params(checkpoint=tmp_path / "folder")
     rep.save(path)
     assert b"checkpoint" not in path.read_bytes()
@@ -250,7 +250,7 @@ def test_folders_are_not_in_files(small, path, tmp_path):
 
 @pytest.mark.parametrize("times", ["uniform", 0.3])
 @pytest.mark.parametrize("weighting", [{}, {"loss_weighting": "eps"}])
-def test_times_of_fit_decoder_come_back(path, times, weighting):
+def test_times_of_fit_decoder_are_saved(path, times, weighting):
     rep = DiffusionRepresentation(2, time_sampling=0.5, **weighting, **QUICK).fit(X)
     rep.fit_decoder(X, time_sampling=times, max_epochs=1).save(path)
     loaded = load(path)
@@ -270,7 +270,7 @@ OWN = {
 }
 
 
-def test_objects_of_the_users_own_are_asked_for(path):
+def test_load_asks_for_user_defined_objects(path):
     own = OWN | {"augment": lambda x, generator: x, "callbacks": None}
     rep = DiffusionRepresentation(2, noise_space="data", max_epochs=1, **own).fit(X)
     rep.save(path)
@@ -297,14 +297,14 @@ def test_objects_of_the_users_own_are_asked_for(path):
 
 
 class Tied(Linear):
-    """An encoder with the same layer under two names."""
+    """Encoder with one layer under two names."""
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
         self.again = next(self.children())
 
 
-def test_tied_weights_stay_tied(path):
+def test_tied_weights_are_restored(path):
     rep = DiffusionRepresentation(2, encoder=Tied, **QUICK).fit(X)
     rep.save(path)
     loaded = load(path, encoder=Tied)
@@ -313,7 +313,7 @@ def test_tied_weights_stay_tied(path):
     assert encoder.again is encoder.map
 
 
-def test_objects_inside_a_classifier_are_asked_for(path):
+def test_load_asks_for_objects_inside_a_classifier(path):
     rep = DiffusionRepresentation(2, encoder=Linear, **QUICK)
     classifier = TrajectoryClassifier(rep, head="concat", **QUICK).fit(X, Y)
     classifier.save(path)
@@ -323,7 +323,7 @@ def test_objects_inside_a_classifier_are_asked_for(path):
     np.testing.assert_array_equal(loaded.predict(X), classifier.predict(X))
 
 
-def test_what_cannot_be_saved(path):
+def test_estimators_that_cannot_be_saved(path):
     rep = DiffusionRepresentation(2, **QUICK).fit(X)
     rep.fit_decoder(X, time_sampling=scipy.stats.beta(2, 2), max_epochs=1)
     with pytest.raises(TypeError, match="cannot contain time_sampling="):
@@ -344,7 +344,7 @@ def test_what_cannot_be_saved(path):
         classifier.fit(X, days).save(path)
 
 
-def test_a_file_is_whole_or_not_there(small, saved, path, tmp_path, monkeypatch):
+def test_file_is_complete_or_absent(small, saved, path, tmp_path, monkeypatch):
     def broken(*arguments):
         raise OSError("disk full")
 
@@ -359,7 +359,7 @@ def test_a_file_is_whole_or_not_there(small, saved, path, tmp_path, monkeypatch)
         load(tmp_path / "missing")
 
 
-def test_the_file_is_plain_safetensors(small, saved, path):
+def test_file_is_valid_safetensors(small, saved, path):
     path.write_bytes(saved)
     with safetensors.safe_open(path, "numpy") as file:
         np.testing.assert_array_equal(
@@ -369,7 +369,7 @@ def test_the_file_is_plain_safetensors(small, saved, path):
     assert model["versions"]["torch"] == torch.__version__
 
 
-def test_files_cut_short(saved, path):
+def test_truncated_files_are_rejected(saved, path):
     (n,) = struct.unpack("<Q", saved[:8])
     for end in (0, 4, 8, 9, 8 + n // 2, 8 + n, 9 + n, len(saved) - 1):
         refused(path, saved[:end], "Cannot load")
@@ -427,7 +427,7 @@ WRONG = HUGE | {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_files_that_say_what_cannot_be(name, saved, path):
+def test_inconsistent_files_are_rejected(name, saved, path):
     changes, message = WRONG[name]
     refused(path, with_model(saved, **changes), message)
 
@@ -439,16 +439,16 @@ def test_huge_shapes_allocate_nothing(saved, path):
     path.write_bytes(with_model(saved, parameters__n_components=20_000))
     before = peak()
     with pytest.raises(ModelFileError, match=r"not torch.float32 of shape \(20000"):
-        load(path)  # of 1.6 GB for one of its matrices alone
+        load(path)  # one of its matrices would take 1.6 GB
     assert peak() < before + 100
 
 
-def test_buffers_that_are_computed_stay_in_proportion(path):
+def test_computed_buffers_stay_small(path):
     rep = DiffusionRepresentation(2, t_grid=2, **QUICK)
     classifier = TrajectoryClassifier(rep, head="attention", max_epochs=1).fit(X, Y)
     classifier.save(path)
     load(path)
-    # The places of times on a curve are computed: some hundred numbers for each.
+    # Positions of times on a curve are computed: some hundred numbers each.
     n_times, n_columns = 300_000, 600_000
     classifier.representation_.t_grid_ = np.linspace(0.1, 1, n_times)
     standardizer = Standardizer(np.zeros(n_columns), np.ones(n_columns))
@@ -462,7 +462,7 @@ def test_buffers_that_are_computed_stay_in_proportion(path):
     assert after < before + 100
 
 
-def test_tensors_that_do_not_fit(saved, path):
+def test_tensors_of_wrong_shape_are_rejected(saved, path):
     model, tensors, number = parsed(saved)
     where = next(i for i, t in enumerate(tensors) if t[0].endswith("null_code"))
     name, _, _, values = tensors[where]
@@ -480,7 +480,7 @@ def test_tensors_that_do_not_fit(saved, path):
     refused(path, rebuilt(model, extra, number), r"tensors.*more.*not used")
 
 
-def test_json_beyond_its_standard(saved, path):
+def test_invalid_json_is_rejected(saved, path):
     model, tensors, number = parsed(saved)
     for text, message in {
         model.replace('"lr":0.002', '"lr":NaN'): "JSON has a NaN",
@@ -503,7 +503,7 @@ def test_json_beyond_its_standard(saved, path):
     refused(path, struct.pack("<Q", n) + twice, "a key twice")
 
 
-def test_formats(saved, path):
+def test_other_formats_are_rejected(saved, path):
     model, tensors, _ = parsed(saved)
     refused(path, rebuilt(model, tensors, "3"), "format 3.*newer.*Update diffrep")
     older = model.replace(f'"{diffrep.__version__}"', '"0.1.0"')
@@ -514,7 +514,7 @@ def test_formats(saved, path):
 
 
 @pytest.mark.parametrize("kind", ["bytes", "parts"])
-def test_changed_files_are_refused_or_work(kind, saved, path):
+def test_modified_files_are_rejected_or_work(kind, saved, path):
     parts = parsed(saved)
     for i in range(200):
         rng = np.random.default_rng([1, i])
@@ -528,8 +528,8 @@ FIXTURES = sorted((Path(__file__).parent / "files").glob("*.safetensors.gz"))
 
 
 @pytest.mark.parametrize("fixture", FIXTURES, ids=lambda p: p.name)
-def test_files_written_before_are_read(fixture, path):
-    """Written by `tests/files/write.py`, when the format was new."""
+def test_older_files_are_read(fixture, path):
+    """The files were written by an earlier `tests/files/write.py`."""
     path.write_bytes(gzip.decompress(fixture.read_bytes()))
     codes = np.array(
         json.loads(fixture.with_suffix("").with_suffix(".json").read_text())
@@ -539,5 +539,5 @@ def test_files_written_before_are_read(fixture, path):
     np.testing.assert_allclose(found, codes, rtol=1e-5, atol=1e-6)
 
 
-def test_there_are_files_written_before():
+def test_older_files_exist():
     assert len(FIXTURES) >= 3

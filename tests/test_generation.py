@@ -1,4 +1,4 @@
-"""From codes back to rows: what samples look like, and what they depend on."""
+"""Samples and reconstructions from codes."""
 
 from functools import partial
 
@@ -17,14 +17,14 @@ IMAGES = {**SHAPE, "random_state": 0}
 
 @pytest.fixture(scope="module")
 def images():
-    """Training rows, test rows and their labels, of digits."""
+    """Training rows and test rows of digits, with labels."""
     X, y = load_digits(return_X_y=True)
     return X[:1200], X[1200:1500], y[:1200], y[1200:1500]
 
 
 @pytest.fixture(scope="module")
 def fitted(images):
-    """An estimator that can do all there is: noise on pixels, a null code."""
+    """Estimator that supports all methods: noise on pixels, a null code."""
     return DiffusionRepresentation(
         32, noise_space="data", code_dropout=0.1, max_epochs=80, **IMAGES
     ).fit(images[0])
@@ -41,9 +41,7 @@ def mean_square(rows):
 @pytest.mark.parametrize(
     "method", ["reverse_sde", "predictor_corrector", "probability_flow"]
 )
-def test_a_classifier_reads_samples_as_the_digits_whose_codes_they_have(
-    fitted, images, method
-):
+def test_samples_are_classified_as_the_digit_of_their_code(fitted, images, method):
     X, X_test, y, y_test = images
     judge = KNeighborsClassifier(5).fit(X, y)
     assert judge.score(X_test, y_test) > 0.94
@@ -51,7 +49,7 @@ def test_a_classifier_reads_samples_as_the_digits_whose_codes_they_have(
     drawn = fitted.sample(codes, method=method, random_state=1)
     assert judge.score(drawn, y_test) > 0.85
     assert judge.score(fitted.inverse_transform(codes), y_test) > 0.9
-    # without their code they are any digits
+    # without a code they are random digits
     any_digit = np.repeat(fitted.null_code_, len(X_test), axis=0)
     anything = fitted.sample(any_digit, method=method, random_state=1)
     assert judge.score(anything, y_test) < 0.3
@@ -64,7 +62,7 @@ def test_samples_have_the_spread_of_the_data(fitted, images):
     np.testing.assert_allclose(drawn.std(), images[0].std(), rtol=0.15)
 
 
-def test_samples_follow_from_the_seed(fitted, images):
+def test_seed_determines_the_samples(fitted, images):
     codes = fitted.transform(images[1][:5])
     first, second, third = (
         fitted.sample(codes, random_state=seed, n_steps=5) for seed in (0, 0, 1)
@@ -106,7 +104,7 @@ def test_reconstructions_improve_with_components_and_with_steps(images):
     assert by_steps[0] > 2 * by_steps[1] > 4 * by_steps[2]
 
 
-def test_rows_to_start_from_survive_as_far_as_noise_lets_them(fitted, images):
+def test_start_rows_are_kept_at_low_noise(fitted, images):
     X_test = images[1]
     other = fitted.transform(np.roll(X_test, 1, axis=0))
     errors = [
@@ -115,12 +113,12 @@ def test_rows_to_start_from_survive_as_far_as_noise_lets_them(fitted, images):
     ]
     assert errors[0] < 0.05
     assert np.all(np.diff(errors) > 0)
-    # with much noise the code wins: the row becomes the one whose code it has
+    # at high noise the code determines the row
     won = fitted.sample(other, start=X_test, t=0.8, random_state=0)
     assert mean_square(won - np.roll(X_test, 1, axis=0)) < mean_square(won - X_test) / 2
 
 
-def test_denoising_undoes_noise_and_codes_help(fitted, images):
+def test_denoising_reduces_the_error_and_codes_help(fitted, images):
     X_test, codes = images[1], fitted.transform(images[1])
     nothing = np.repeat(fitted.null_code_, len(X_test), axis=0)
     clean = fitted.denoise(X_test, 0.0, codes)
@@ -135,7 +133,7 @@ def test_denoising_undoes_noise_and_codes_help(fitted, images):
         assert with_code < 0.9 * without < 0.8 * expected
 
 
-def test_noise_in_components_is_denoised_in_components(table):
+def test_noise_on_components_is_denoised(table):
     X, _ = table
     rep = small().fit(X)
     codes, noisy = rep.transform(X), rep.perturb(X, 0.0, random_state=0)
@@ -143,7 +141,7 @@ def test_noise_in_components_is_denoised_in_components(table):
     np.testing.assert_allclose(rep.denoise(noisy, 0.0, codes), X, atol=0.2)
 
 
-def test_guidance_of_zero_ignores_the_code_and_above_one_exaggerates(fitted, images):
+def test_guidance_scales_the_effect_of_the_code(fitted, images):
     codes = fitted.transform(images[1][:50])
     nothing = np.repeat(fitted.null_code_, 50, axis=0)
     ignored = fitted.sample(codes, guidance=0.0, random_state=0)
@@ -173,7 +171,7 @@ def test_stacked_codes_are_interpolated_in_t(images):
     assert rep.sample(rep.transform(X), n_steps=3).shape == X.shape
 
 
-def test_codes_are_unread_as_they_were_read(fitted, images):
+def test_readout_is_inverted(fitted, images):
     model = fitted.net_.module_
     z = torch.randn(7, 1, 32, generator=torch.Generator().manual_seed(0))
     t = torch.tensor([0.7])
@@ -181,7 +179,7 @@ def test_codes_are_unread_as_they_were_read(fitted, images):
     torch.testing.assert_close(found, z, atol=1e-2, rtol=1e-2)
 
 
-def test_a_decoder_is_trained_for_codes_that_stay(images):
+def test_fit_decoder_keeps_the_codes(images):
     X, X_test, *_ = images
     rep = DiffusionRepresentation(
         16, time_sampling=0.9, noise_space="data", max_epochs=20, **IMAGES
@@ -194,13 +192,13 @@ def test_a_decoder_is_trained_for_codes_that_stay(images):
     after = rep.inverse_transform(codes)
     assert mean_square(after - X_test) < 0.6 * mean_square(before - X_test)
     assert all(p.requires_grad for p in rep.net_.module_.parameters())
-    # a warm start trains the code at its own time again
+    # a warm start uses the original times again
     rep.set_params(warm_start=True, max_epochs=1).fit(X)
     assert np.abs(rep.transform(X_test) - codes).max() > 0
     assert float(rep.net_.module_.times.ppf(torch.tensor(0.5))) == pytest.approx(0.9)
 
 
-def test_a_failing_decoder_leaves_the_estimator_as_it_was(table):
+def test_failing_fit_decoder_keeps_the_estimator(table):
     X, _ = table
     rep = small().fit(X)
     codes = rep.transform(X)
@@ -212,19 +210,19 @@ def test_a_failing_decoder_leaves_the_estimator_as_it_was(table):
     assert rep.net_.module_.augment is not None
 
 
-def test_the_prior_of_a_variational_code_is_standard_normal(images):
+def test_prior_of_a_variational_code_is_standard_normal(images):
     rep = small(VariationalDiffusionRepresentation, t_grid=2, **SHAPE)
     rep.fit(images[0][:100])
     codes = rep.sample_codes(5000, random_state=0)
     assert codes.shape == (5000, 8)
-    z = rep._checked_codes(codes)[:, 0].numpy()  # eight columns of a code of 128
+    z = rep._checked_codes(codes)[:, 0].numpy()  # eight columns of 128 components
     maps = rep.net_.module_.readout.at(rep._tensor_times())[1]
     seen = np.linalg.qr(maps.permute(1, 0, 2).flatten(1).numpy())[0]
     np.testing.assert_allclose(z.mean(axis=0) @ seen, 0, atol=0.06)
     np.testing.assert_allclose(np.cov((z @ seen).T), np.eye(8), atol=0.08)
 
 
-def test_progress_is_shown_on_request(table, capsys):
+def test_progress_bar_of_sampling(table, capsys):
     X, _ = table
     rep = small().fit(X)
     codes = rep.transform(X)
@@ -234,7 +232,7 @@ def test_progress_is_shown_on_request(table, capsys):
     assert "sample: 100%" in capsys.readouterr().err
 
 
-def test_every_public_method_needs_a_fit(table):
+def test_public_methods_need_a_fit(table):
     X, _ = table
     rep = small(VariationalDiffusionRepresentation, code_dropout=0.1)
     calls = [
@@ -263,14 +261,14 @@ def test_every_public_method_needs_a_fit(table):
         ({"start": np.zeros((3, 8))}, "inconsistent numbers of samples"),
     ],
 )
-def test_what_sample_refuses(table, options, message):
+def test_sample_rejects_invalid_arguments(table, options, message):
     X, _ = table
     rep = small().fit(X)
     with pytest.raises(ValueError, match=message):
         rep.sample(rep.transform(X), **options)
 
 
-def test_codes_of_another_length_and_denoising_of_responses_are_refused(images, table):
+def test_codes_of_wrong_length_and_denoising_of_features_are_rejected(images, table):
     rep = small().fit(table[0])
     with pytest.raises(ValueError, match=r"3 columns; transform returns 1 x 4"):
         rep.sample(np.zeros((2, 3)))

@@ -1,4 +1,4 @@
-"""Labels that spread over a graph, against closed forms and scikit-learn."""
+"""Label propagation, compared with closed forms and scikit-learn."""
 
 import numpy as np
 import pytest
@@ -33,9 +33,11 @@ def test_edges_are_the_cubed_cosines_of_neighbours():
 
 
 @pytest.mark.parametrize("n_neighbors", [3, 5])
-def test_any_transformer_finds_neighbours(n_neighbors):
+def test_neighbours_from_any_transformer(n_neighbors):
     codes = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
-    given = KNeighborsTransformer(n_neighbors=n_neighbors)  # which adds each row itself
+    given = KNeighborsTransformer(
+        n_neighbors=n_neighbors
+    )  # which includes the row itself
     np.testing.assert_allclose(
         neighbor_graph(codes, given).toarray(),
         neighbor_graph(codes, n_neighbors).toarray(),
@@ -45,7 +47,7 @@ def test_any_transformer_finds_neighbours(n_neighbors):
 
 
 def weights():
-    """Graph of three clouds that overlap."""
+    """Graph of three overlapping clusters."""
     codes = np.random.default_rng(0).normal(size=(60, 3)) + 1.2 * np.eye(3)[CLOUD]
     return neighbor_graph(codes, 6)
 
@@ -54,10 +56,10 @@ CLOUD = np.arange(60) % 3
 LABELS = np.where(np.arange(60) < 15, CLOUD, -1)
 FREE = LABELS < 0
 Y = np.eye(3)[LABELS] * ~FREE[:, None]
-EQUAL = np.full(3, 1 / 3)  # and there are five labels of each
+EQUAL = np.full(3, 1 / 3)  # with five labels of each class
 
 
-def test_laplace_is_the_inverse_of_its_system():
+def test_laplace_propagation_solves_its_linear_system():
     W = weights()
     degrees = W.sum(axis=1)
     normal = W.toarray() / np.sqrt(np.outer(degrees, degrees))
@@ -68,7 +70,7 @@ def test_laplace_is_the_inverse_of_its_system():
     np.testing.assert_array_equal(found[~FREE], Y[~FREE])
 
 
-def test_laplace_names_rows_as_label_spreading_does():
+def test_laplace_propagation_agrees_with_label_spreading():
     W = weights()
     peer = LabelSpreading(
         kernel=lambda *_: W.toarray(), alpha=0.99, max_iter=5000, tol=1e-9
@@ -79,13 +81,13 @@ def test_laplace_names_rows_as_label_spreading_does():
     assert len(np.unique(found[FREE])) == 3
 
 
-def test_poisson_is_the_pseudo_inverse_of_the_laplacian():
+def test_poisson_learning_is_the_pseudo_inverse_of_the_laplacian():
     W = weights()
     degrees = W.sum(axis=1)
     laplacian = np.diag(degrees) - W.toarray()
     B = np.where(FREE[:, None], 0, Y - Y[~FREE].mean(axis=0))
     F = np.linalg.pinv(laplacian) @ B
-    F -= degrees @ F / degrees.sum()  # what the equation leaves open, as Calder does
+    F -= degrees @ F / degrees.sum()  # the free constant, as in Calder et al.
     F = np.clip(F, 0, None)
     expected = F / F.sum(axis=1, keepdims=True)
     found = propagated(W, LABELS, EQUAL, "poisson")
@@ -93,14 +95,14 @@ def test_poisson_is_the_pseudo_inverse_of_the_laplacian():
 
 
 @BOTH
-def test_scores_are_shares(kind):
+def test_scores_sum_to_one(kind):
     F = propagated(weights(), LABELS, EQUAL, kind)
     assert (F >= 0).all()
     np.testing.assert_allclose(F.sum(axis=1), 1)
 
 
 @BOTH
-def test_rows_that_no_label_reaches_are_undecided(kind):
+def test_rows_without_a_path_to_labels_are_uniform(kind):
     W = np.zeros((6, 6))
     W[0, 1] = W[1, 0] = W[2, 3] = W[3, 2] = W[4, 5] = W[5, 4] = 1.0
     F = propagated(
@@ -113,7 +115,7 @@ def test_rows_that_no_label_reaches_are_undecided(kind):
 
 def test_poisson_needs_fewer_labels():
     X, y = make_moons(600, noise=0.08, random_state=0)
-    X = np.column_stack([X, np.ones(600)])  # neighbours by angle, seen from afar
+    X = np.column_stack([X, np.ones(600)])  # neighbours by angle, with a distant origin
     W = neighbor_graph(X - X.mean(axis=0) + [0, 0, 3], 10)
     draws = np.random.default_rng(0)
     accuracy = dict.fromkeys(PROPAGATIONS, 0.0)
@@ -129,7 +131,7 @@ def test_poisson_needs_fewer_labels():
 
 
 def biased_scores():
-    """Scores of 400 rows, 80 % of which are called class 0."""
+    """Scores of 400 rows, 80 % of which are assigned to class 0."""
     rng = np.random.default_rng(0)
     share = rng.uniform(0.45, 0.575, size=400)
     return np.column_stack([share, 1 - share])
@@ -145,12 +147,12 @@ def test_alignment_brings_shares_within_bounds():
         found = aligned(F, labels, low, high)
         share = np.mean(found.argmax(axis=1) == 0)
         assert bounds[0] - 0.02 <= share <= bounds[1] + 0.02
-        # Rows keep their order: only the threshold between the classes moves.
+        # The order of rows stays; only the threshold between classes moves.
         np.testing.assert_array_equal(np.argsort(found[:, 0]), np.argsort(F[:, 0]))
-    np.testing.assert_allclose(found, F, rtol=1e-4)  # within the widest bounds
+    np.testing.assert_allclose(found, F, rtol=1e-4)  # with the widest bounds
 
 
-def test_alignment_leaves_labelled_rows():
+def test_alignment_keeps_labelled_rows():
     F, labels = biased_scores(), np.full(400, -1)
     F[:2], labels[:2] = np.eye(2), [0, 1]
     found = aligned(F, labels, np.full(2, 0.5), np.full(2, 0.5))
@@ -159,8 +161,8 @@ def test_alignment_leaves_labelled_rows():
 
 
 @BOTH
-def test_a_class_does_not_win_by_the_number_of_its_labels(kind):
-    """Ten labels of one cloud and one of each other: shares are what counts."""
+def test_number_of_labels_of_a_class_has_no_effect(kind):
+    """Ten labels of one cluster and one of each other; the shares decide."""
     cloud = np.arange(300) % 3
     labels = np.full(300, -1)
     labels[np.r_[np.arange(0, 30, 3), 1, 2]] = np.r_[np.zeros(10, int), 1, 2]
@@ -176,7 +178,7 @@ def test_a_class_does_not_win_by_the_number_of_its_labels(kind):
 
 
 def estimated_and_counted(shares):
-    """Mean squared errors of two estimates from thirty random labels."""
+    """Mean squared errors of both estimates from thirty random labels."""
     rng, estimated, counted = np.random.default_rng(0), [], []
     for _ in range(500):
         labels = rng.choice(len(shares), size=30, p=shares)
@@ -187,20 +189,20 @@ def estimated_and_counted(shares):
     return np.mean(estimated), np.mean(counted)
 
 
-def test_estimated_shares_are_nearer_than_counted_ones():
+def test_estimated_shares_have_lower_error_than_counts():
     estimated, counted = estimated_and_counted(np.full(5, 0.2))
     assert estimated < counted / 3
     estimated, counted = estimated_and_counted(np.array([0.7, 0.2, 0.1]))
     assert estimated < counted * 1.5
 
 
-def test_equal_numbers_of_labels_are_equal_shares():
+def test_balanced_labels_give_equal_shares():
     shares, tolerance = class_shares(np.array([0, 1, 2, 2, 1, 0, -1]))
     np.testing.assert_allclose(shares, 1 / 3)
     np.testing.assert_allclose(tolerance, 1 / 30)
 
 
-def test_many_labels_are_believed():
+def test_many_labels_determine_the_shares():
     labels = np.repeat([0, 1], [9000, 1000])
     shares, tolerance = class_shares(labels)
     np.testing.assert_allclose(shares, [0.9, 0.1], atol=1e-3)

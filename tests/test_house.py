@@ -1,4 +1,4 @@
-"""The house is in order: imports go one way, nothing heavy comes in unasked."""
+"""Structure of the package: order of imports, lazy modules, versions."""
 
 import ast
 import platform
@@ -16,7 +16,7 @@ import diffrep
 
 PACKAGE = Path(diffrep.__file__).parent
 
-# Each module may import from those above it only.
+# Each module may only import from those above it.
 ORDER = [
     ["exceptions", "_version", "testing"],
     [
@@ -75,7 +75,7 @@ MODULES = {
 }
 
 
-# A package is imported by its own name.
+# A package is imported by its name.
 RANK |= {
     name.removesuffix(".__init__"): rank
     for name, rank in RANK.items()
@@ -93,19 +93,19 @@ def imported(path):
             yield from (alias.name for alias in node.names)
 
 
-def test_every_module_has_its_place():
+def test_order_lists_all_modules():
     assert set(MODULES) == {f"diffrep.{name}" for names in ORDER for name in names}
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_imports_go_one_way(module):
+def test_imports_follow_the_order(module):
     for name in imported(MODULES[module]):
         if name.startswith("diffrep"):
             assert RANK[name] < RANK[module], f"{module} imports {name}"
 
 
 @pytest.mark.parametrize("module", sorted(MODULES))
-def test_scikit_learn_stays_at_the_surface(module):
+def test_core_does_not_import_scikit_learn(module):
     names = set(imported(MODULES[module]))
     if module.startswith("diffrep.core"):
         assert not any(name.startswith("sklearn") for name in names)
@@ -114,8 +114,8 @@ def test_scikit_learn_stays_at_the_surface(module):
         assert not private
 
 
-def test_modules_are_found_by_name_and_slow_imports_left_out(tmp_path):
-    """Matplotlib, and torch's compiler, which its optimizers import on their own."""
+def test_submodules_are_lazy_and_slow_imports_avoided(tmp_path):
+    """Matplotlib, and torch's compiler, which its optimizers would import."""
     script = """if True:
         import sys
         import diffrep
@@ -136,7 +136,7 @@ def test_modules_are_found_by_name_and_slow_imports_left_out(tmp_path):
     assert out.stdout.strip() == "set()"
 
 
-def test_versions_are_those_that_are_imported(capsys):
+def test_show_versions_prints_imported_versions(capsys):
     diffrep.show_versions()
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines())
     modules = {"diffrep": diffrep, "torch": torch, "numpy": np, "scikit-learn": sklearn}
@@ -145,7 +145,7 @@ def test_versions_are_those_that_are_imported(capsys):
     assert lines["Python"].startswith(platform.python_version())
 
 
-def test_the_version_to_cite_is_this_one():
+def test_citation_has_the_current_version():
     citation = (PACKAGE.parent / "CITATION.cff").read_text()
     assert f"\nversion: {diffrep.__version__}\n" in citation
 
@@ -154,7 +154,7 @@ def test_every_public_name_exists():
     assert all(hasattr(diffrep, name) for name in diffrep.__all__)
 
 
-def test_the_conda_recipe_has_the_requirements_of_the_wheel():
+def test_conda_recipe_has_the_requirements_of_the_wheel():
     root = PACKAGE.parent
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     recipe = (root / "packaging/conda/meta.yaml").read_text()

@@ -1,4 +1,4 @@
-"""What a code holds: in nats against closed forms, in silhouettes, in samples."""
+"""Information in codes, silhouettes and diversity, compared with closed forms."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def gaussian(seed, n=20_000):
 
 @pytest.fixture(scope="module")
 def linear():
-    """A code that is linear, of Gaussian rows of unit variance."""
+    """Linear code of Gaussian rows of unit variance."""
     return DiffusionRepresentation(
         2,
         encoder=Linear,
@@ -73,7 +73,7 @@ def test_profile_is_the_information_of_gaussian_data(linear):
     np.testing.assert_allclose(profile["nats"][3:], exact[3:], rtol=0.05)
 
 
-def test_losses_are_those_of_the_best_denoiser(linear):
+def test_losses_equal_those_of_the_best_denoiser(linear):
     losses = linear.loss_over_time(gaussian(1), times=[0.4, 0.54, 0.7])
     for column, C in [("without_code", COVARIANCE), ("with_code", residual())]:
         v = np.linalg.eigvalsh(C)
@@ -93,7 +93,7 @@ def test_score_is_the_mean_error_of_x0(linear):
     assert linear.score(X) == pytest.approx(expected, rel=1e-4)
 
 
-def test_default_times_are_even_in_the_logarithm_of_the_noise(linear):
+def test_default_times_are_uniform_in_log_noise(linear):
     losses = linear.loss_over_time(gaussian(1, 50))
     steps = np.diff(np.log(losses["sigma"]))
     np.testing.assert_allclose(steps, steps[0], rtol=1e-4)
@@ -116,15 +116,15 @@ def test_profile_needs_a_null_code(table):
         DiffusionRepresentation(4, init="random", l1_weight=100.0, max_epochs=100),
     ],
 )
-def test_a_code_that_its_price_kills_is_warned_of(table, estimator):
+def test_collapsed_code_causes_a_warning(table, estimator):
     X, _ = table
     with pytest.warns(CodeCollapseWarning, match="almost no information"):
         estimator.set_params(random_state=0).fit(X)
-    # a training that has hardly begun says nothing about the code
+    # after a few steps there is no warning
     estimator.set_params(max_epochs=1).fit(X)
 
 
-def test_silhouettes_are_those_of_scikit_learn(digits):
+def test_silhouettes_equal_scikit_learn(digits):
     X, y = digits
     rep = DiffusionRepresentation(4, t_grid=2, max_epochs=2, random_state=0).fit(X)
     results = class_silhouette(
@@ -137,7 +137,7 @@ def test_silhouettes_are_those_of_scikit_learn(digits):
     np.testing.assert_array_equal(results["t"], [np.nan, 0.3, 0.7])
 
 
-def test_diversity_is_the_variance_that_the_code_leaves():
+def test_diversity_is_the_residual_variance_given_the_code():
     class Sampler:
         def __init__(self, known):
             self.known = known
@@ -158,7 +158,7 @@ def test_diversity_is_the_variance_that_the_code_leaves():
     assert results["n_columns"].tolist() == [1, 3]
 
 
-def test_mixtures_and_reconstruction_join_the_training(digits):
+def test_mixup_and_reconstruction_change_the_loss(digits):
     X = digits[0]
     shared = {"image_shape": (1, 8, 8), "max_epochs": 15, "random_state": 0}
     plain = DiffusionRepresentation(8, **shared).fit(X)
@@ -167,7 +167,7 @@ def test_mixtures_and_reconstruction_join_the_training(digits):
     assert losses.iloc[-1] < 0.8 * losses.iloc[0]
     assert "train_reconstruction" not in plain.history_
     mixed = DiffusionRepresentation(8, mixup=True, **shared).fit(X)
-    # A mixture tells less of the row: denoising it is harder.
+    # A mixture contains less about the row, so denoising is harder.
     assert (
         mixed.history_["train_denoising"].iloc[-1]
         > plain.history_["train_denoising"].iloc[-1]

@@ -1,4 +1,4 @@
-"""Sizes of built-in networks, and the deep encoder that starts as the shallow one."""
+"""Sizes of built-in networks, and the encoder "deep_conv"."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def test_weights_grow_with_the_size(networks):
         assert 1.5 * base < large <= 4 * base
 
 
-def test_names_stand_for_numbers():
+def test_names_of_sizes_equal_their_factors():
     shape = {"image_shape": (1, 8, 8)}
     codes = fitted(**shape).transform(X)
     for size in ("base", 1, 1.0):
@@ -73,14 +73,14 @@ def test_noise_space_does_not_depend_on_the_size():
         ("signal_shape", (2, 1800), (2, 512), (2, 1024)),
     ],
 )
-def test_large_networks_see_more_pixels_and_samples(kind, shape, averaged, whole):
+def test_large_networks_use_more_pixels_and_samples(kind, shape, averaged, whole):
     X = np.random.default_rng(0).normal(size=(8, 3600))
     for size, seen in [("small", averaged), ("base", averaged), ("large", whole)]:
         rep = DiffusionRepresentation(4, network_size=size, **{kind: shape}, **QUICK)
         assert rep.fit(X).net_.module_.data_shape == seen
 
 
-def test_size_of_an_own_network_is_its_own():
+def test_network_size_is_not_passed_to_own_networks():
     """`network_size` is not passed to user-defined networks."""
 
     def encoder(data_shape, n_outputs, time_conditioned):
@@ -91,7 +91,7 @@ def test_size_of_an_own_network_is_its_own():
 
 
 @pytest.mark.parametrize("conditioning", ["readout", "full"])
-def test_deep_encoder_starts_as_the_shallow_one(conditioning):
+def test_deep_encoder_starts_with_the_codes_of_conv(conditioning):
     parameters = {
         "image_shape": (1, 8, 8),
         "t_grid": 2,
@@ -124,6 +124,6 @@ def test_deep_encoder_learns_in_all_layers():
 
 
 @pytest.mark.parametrize("size", [0, -1.0, 17, np.inf, np.nan, "huge", None])
-def test_invalid_size_is_refused(size):
+def test_invalid_size_is_rejected(size):
     with pytest.raises(ValueError, match="network_size"):
         fitted(network_size=size)

@@ -1,4 +1,4 @@
-"""Graphs in ONNX give what `transform` gives, in another runtime."""
+"""ONNX graphs give the codes of `transform`."""
 
 import numpy as np
 import onnx
@@ -11,18 +11,18 @@ from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
 from diffrep.baselines import RandomEncoderRepresentation
 
 X = np.random.default_rng(0).normal(size=(40, 32)).astype(np.float32)
-X[0] *= 100  # beyond what standardised rows are cut at
+X[0] *= 100  # beyond the limit of standardised rows
 PIXELS = np.random.default_rng(0).integers(0, 256, X.shape, dtype=np.uint8)
 QUICK = {"max_epochs": 1, "random_state": 0}
 IMAGES = {"image_shape": (2, 2, 8)}
 
 
-# torch's exporter uses a check of its own that it has deprecated.
+# torch's exporter uses a deprecated function of torch.
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 
 
 class Sorted(nn.Linear):
-    """Branches on values, which no graph can hold."""
+    """Encoder that branches on values, which cannot be exported."""
 
     def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__(data_shape[0], n_outputs)
@@ -47,7 +47,7 @@ INPUTS = {**dict.fromkeys(ESTIMATORS, X), "images": PIXELS, "long signals": LONG
 
 
 @pytest.mark.parametrize("name", ESTIMATORS)
-def test_the_graph_gives_the_codes(name, tmp_path):
+def test_onnx_codes_equal_transform(name, tmp_path):
     X = INPUTS[name]
     rep = ESTIMATORS[name].fit(X)
     rep.to_onnx(tmp_path / "codes.onnx", dtype=X.dtype.name)
@@ -61,7 +61,7 @@ def test_the_graph_gives_the_codes(name, tmp_path):
         np.testing.assert_allclose(found, codes[:n], rtol=0, atol=1e-5 * codes.std())
 
 
-def test_networks_that_cannot_be_translated(tmp_path):
+def test_networks_that_cannot_be_exported(tmp_path):
     path = tmp_path / "codes.onnx"
     rep = RandomEncoderRepresentation(4, encoder=Sorted).fit(X)
     with pytest.raises(torch.onnx.OnnxExporterError, match="Failed to export"):

@@ -1,4 +1,4 @@
-"""The estimators inside of scikit-learn's machinery."""
+"""Estimators in pipelines, searches, caches and pickles."""
 
 import copy
 import os
@@ -74,7 +74,7 @@ def test_search_without_labels_uses_score(table):
     assert search.best_params_ == {"n_components": 8}
 
 
-def test_workers_give_the_same_bits(table):
+def test_parallel_search_has_the_same_bits(table):
     X, _ = table
 
     def codes(n_jobs):
@@ -133,7 +133,7 @@ def test_pipeline_memory_fits_once(table, tmp_path):
     assert joblib.hash(rep) == joblib.hash(DiffusionRepresentation(**QUICK))
 
 
-def test_frames_in_and_out(table):
+def test_data_frames_in_and_out(table):
     X, _ = table
     names = [f"feature {i}" for i in range(8)]
     rep = DiffusionRepresentation(**QUICK, t_grid=[0.125, 0.5]).fit(
@@ -151,13 +151,13 @@ def test_frames_in_and_out(table):
     )
 
 
-def test_names_stay_distinct_for_times_close_together(table):
+def test_feature_names_of_close_times_differ(table):
     X, _ = table
     rep = DiffusionRepresentation(**QUICK, t_grid=[0.5, 0.50001]).fit(X)
     assert len(set(rep.get_feature_names_out())) == 8
 
 
-def test_pickles_and_files_open_in_a_fresh_process(table, tmp_path):
+def test_pickles_and_files_load_in_a_new_process(table, tmp_path):
     X, _ = table
     rep = VariationalDiffusionRepresentation(**QUICK, t_grid=2).fit(X)
     (tmp_path / "rep.pickle").write_bytes(pickle.dumps(rep))
@@ -182,7 +182,7 @@ def test_pickles_and_files_open_in_a_fresh_process(table, tmp_path):
     )
     for codes in np.load(tmp_path / "codes.npy"):
         np.testing.assert_allclose(codes, rep.transform(X), rtol=1e-5, atol=1e-6)
-    # Caches know a step of a pipeline by its hash, which is the same in all sessions.
+    # Caches identify a step by its hash, which is equal in all sessions.
     here = [joblib.load(tmp_path / f"rep.{name}") for name in ("pickle", "joblib")]
     here.append(load(tmp_path / "rep.safetensors"))
     assert session.stdout.split() == [joblib.hash(FrozenEstimator(rep)) for rep in here]
@@ -192,7 +192,7 @@ def test_pickles_and_files_open_in_a_fresh_process(table, tmp_path):
 
 
 class Holding(torch.nn.Module):
-    """An encoder with tensors of every kind, one of them by two names."""
+    """Encoder with tensors of all kinds, one of them under two names."""
 
     def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__()
@@ -207,7 +207,7 @@ class Holding(torch.nn.Module):
         return self.map(x)
 
 
-def test_tensors_of_any_kind_are_pickled_and_copied(table):
+def test_tensors_of_all_kinds_are_pickled_and_copied(table):
     rep = DiffusionRepresentation(**QUICK, encoder=Holding).fit(table[0])
     codes = rep.transform(table[0])
     for other in (copy.deepcopy(rep), pickle.loads(pickle.dumps(rep))):
@@ -222,7 +222,7 @@ def test_tensors_of_any_kind_are_pickled_and_copied(table):
     np.testing.assert_array_equal(rep.transform(table[0]), codes)
 
 
-def test_state_that_names_cuda_loads_without_it(table):
+def test_cuda_state_loads_on_a_cpu(table):
     X, _ = table
     rep = DiffusionRepresentation(**QUICK).fit(X)
     codes = rep.transform(X)
@@ -236,14 +236,14 @@ def test_state_that_names_cuda_loads_without_it(table):
 
 
 @pytest.mark.parametrize("early_stopping", [False, True])
-def test_fitted_estimator_grows_with_no_row_of_the_data(early_stopping):
+def test_size_of_a_pickle_does_not_depend_on_the_number_of_rows(early_stopping):
     X = np.random.default_rng(0).normal(size=(4000, 8))
     rep = DiffusionRepresentation(1, max_epochs=1, early_stopping=early_stopping)
     few, many = (len(pickle.dumps(rep.fit(X[:n]))) for n in (100, 4000))
-    assert abs(many - few) < 1000  # bytes: less than one a row
+    assert abs(many - few) < 1000  # bytes: less than one per row
 
 
-def test_html_repr_names_no_url(table):
+def test_html_repr_has_no_links(table):
     html = DiffusionRepresentation(**QUICK).fit(table[0])._repr_html_()
     assert "DiffusionRepresentation" in html
     assert "diffrep.org" not in html

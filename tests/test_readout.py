@@ -1,4 +1,4 @@
-"""How codes are given out: columns of one variance, whatever they were trained to."""
+"""The read-out: all columns of the codes have the same variance."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ images_and_table = pytest.mark.parametrize(
 
 
 def trained_codes(rep, X, t=1.0):
-    """Codes ``(n, n_components)`` as they were trained, before they are read."""
+    """Codes ``(n, n_components)`` before the read-out."""
     model = rep.net_.module_
     x, _ = rep._rows(X)[:]
     with torch.inference_mode():
@@ -48,7 +48,9 @@ def test_columns_have_one_standard_deviation(estimator, shape, digits):
 
 
 @images_and_table
-def test_columns_without_views_do_too(estimator_without_views, shape, digits):
+def test_columns_without_views_have_one_standard_deviation(
+    estimator_without_views, shape, digits
+):
     rep = estimator_without_views(image_shape=shape, augment=None, **QUICK)
     assert_columns_have_one_standard_deviation(rep.fit_transform(digits[0]))
 
@@ -63,7 +65,7 @@ def test_columns_have_one_standard_deviation_over_times(time_conditioning, digit
     np.testing.assert_allclose(stds, stds.mean(), rtol=2e-3)
 
 
-def test_scaling_the_codes_changes_nothing(estimator, digits):
+def test_scaling_codes_does_not_change_distances(estimator, digits):
     X, y = digits
     codes = estimator(**IMAGES).fit_transform(X)
     scaled = StandardScaler().fit_transform(codes)
@@ -77,14 +79,14 @@ def test_scaling_the_codes_changes_nothing(estimator, digits):
         assert accuracies[0] == pytest.approx(accuracies[1], abs=0.011)
 
 
-def test_without_views_codes_are_only_turned(estimator_without_views, digits):
+def test_without_views_codes_are_only_rotated(estimator_without_views, digits):
     rep = estimator_without_views(augment=None, **IMAGES).fit(digits[0])
     codes, trained = rep.transform(digits[0]), trained_codes(rep, digits[0])
     np.testing.assert_allclose(pdist(codes), pdist(trained), rtol=1e-3)
     assert not np.allclose(codes, trained, atol=0.1 * trained.std())
 
 
-def test_a_random_start_without_views_is_read_as_trained(
+def test_random_start_without_views_has_no_readout(
     estimator_without_views, digits, rounding
 ):
     rep = estimator_without_views(augment=None, init="random", **IMAGES).fit(digits[0])
@@ -92,7 +94,7 @@ def test_a_random_start_without_views_is_read_as_trained(
     np.testing.assert_allclose(codes, trained, rtol=0, atol=rounding * trained.std())
 
 
-def test_components_in_order_are_a_pca_away(digits):
+def test_pca_of_codes_gives_ordered_components(digits):
     X, _ = digits
     rep = DiffusionRepresentation(augment=None, **IMAGES).fit(X)
     ordered = make_pipeline(rep, PCA()).fit_transform(X)
@@ -103,7 +105,7 @@ def test_components_in_order_are_a_pca_away(digits):
     assert (np.diff(ordered.std(axis=0)) < 0).all()
 
 
-def test_a_dead_code_looks_dead(digits):
+def test_collapsed_codes_stay_small(digits):
     parameters = IMAGES | {"max_epochs": 30}
     alive = DiffusionRepresentation(**parameters).fit_transform(digits[0])
     with pytest.warns(CodeCollapseWarning):
@@ -112,7 +114,7 @@ def test_a_dead_code_looks_dead(digits):
 
 
 @pytest.mark.parametrize("time_conditioning", ["readout", "full"])
-def test_reading_can_be_undone(estimator, time_conditioning, digits):
+def test_readout_is_invertible(estimator, time_conditioning, digits):
     X, times = digits[0][:300], [0.3, 0.9]
     rep = estimator(time_conditioning=time_conditioning, **IMAGES).fit(X)
     found = rep.net_.module_.readout.inverse(
@@ -125,7 +127,7 @@ def test_reading_can_be_undone(estimator, time_conditioning, digits):
         np.testing.assert_allclose(found[:, i], trained, atol=5e-3 * trained.std())
 
 
-def test_columns_that_are_fewer_than_the_code_are_undone_by_least_squares(digits):
+def test_fewer_columns_are_inverted_by_least_squares(digits):
     rep = DiffusionRepresentation(4, t_grid=3, max_epochs=2, random_state=0)
     rep.fit(digits[0])
     codes = rep.transform(digits[0])
@@ -139,8 +141,8 @@ def test_columns_that_are_fewer_than_the_code_are_undone_by_least_squares(digits
     assert (lengths[0] <= 1.001 * lengths[1]).all()
 
 
-def test_at_the_last_time_codes_are_the_static_ones(estimator, digits):
-    # Proposition 2.1 of Mittal et al. (2023): x_1 tells nothing of x_0.
+def test_codes_at_the_last_time_are_static(estimator, digits):
+    # Proposition 2.1 of Mittal et al. (2023): x_1 is independent of x_0.
     X = digits[0][:300]
     static, stack = (estimator(t_grid=t, **IMAGES).fit(X) for t in (None, 3))
     for rep in (static, stack):
@@ -154,7 +156,7 @@ MIXING = np.random.default_rng(1).normal(size=(5, 5))
 
 
 class LinearEncoder(torch.nn.Module):
-    """Stable components of the row itself, whose read-out is known in closed form."""
+    """Encoder of stable components of the row, with a known read-out."""
 
     def __init__(self, data_shape, n_outputs, time_conditioned):
         super().__init__()
@@ -168,7 +170,7 @@ class LinearEncoder(torch.nn.Module):
 
 
 def of_gaussian_rows(t_grid=None):
-    """Start on correlated Gaussian rows without views, and their covariance."""
+    """Initial encoder of correlated Gaussian rows without views, and the covariance."""
     X = GAUSSIAN @ MIXING
     rep = DiffusionRepresentation(
         5, t_grid=t_grid, encoder=LinearEncoder, augment=None, max_epochs=0
@@ -178,10 +180,10 @@ def of_gaussian_rows(t_grid=None):
 
 
 def variances(spectrum, ratio):
-    """Of the codes of Gaussian rows, along their principal axes, and those told.
+    """Variances of codes of Gaussian rows along principal axes, total and predicted.
 
-    The start gives a component of variance s the variance ``s^(3/2)``; of each the
-    share ``s / (s + ratio^2)`` is told by noisy rows.
+    The initial encoder gives a component of variance s the variance ``s^(3/2)``. Noisy
+    rows predict the share ``s / (s + ratio^2)`` of it.
     """
     total = spectrum**1.5 / (spectrum**1.5).mean()
     return total, total * spectrum / (spectrum + ratio**2)
@@ -192,7 +194,7 @@ def told_share(spectrum, ratio):
     return told.sum() / total.sum()
 
 
-def test_share_told_is_that_of_gaussian_rows():
+def test_predicted_share_equals_that_of_gaussian_rows():
     rep, _, C = of_gaussian_rows()
     readout, sde = rep.net_.module_.readout, rep.net_.module_.sde
     ratios = sde.noise_to_signal(readout.times[:-1]).numpy()
@@ -201,7 +203,7 @@ def test_share_told_is_that_of_gaussian_rows():
     assert readout.told[-1] == 0
 
 
-def test_an_integer_grid_is_where_rows_tell_even_shares():
+def test_integer_grid_has_even_predicted_shares():
     rep, _, C = of_gaussian_rows(t_grid=4)
     ratios = rep.net_.module_.sde.noise_to_signal(torch.from_numpy(rep.t_grid_))
     shares = [told_share(np.linalg.eigvalsh(C), float(ratio)) for ratio in ratios]
@@ -209,7 +211,7 @@ def test_an_integer_grid_is_where_rows_tell_even_shares():
     assert rep.t_grid_[-1] == 1
 
 
-def test_codes_over_time_are_those_of_the_formula():
+def test_codes_over_time_follow_the_formula():
     rep, X, C = of_gaussian_rows()
     spectrum, V = np.linalg.eigh(C)
     t = rep.net_.module_.readout.times[4]
@@ -232,7 +234,7 @@ def test_times_of_a_stack_share_one_mean_variance(estimator, digits):
     np.testing.assert_allclose(variances, variances.mean(), rtol=0.02)
 
 
-def test_the_readout_has_the_slope_of_its_codes(digits):
+def test_readout_is_linear_in_the_codes(digits):
     rep = DiffusionRepresentation(**IMAGES).fit(digits[0])
     readout = rep.net_.module_.readout
     z = torch.randn(3, 1, 8, generator=torch.Generator().manual_seed(0))
@@ -243,7 +245,7 @@ def test_the_readout_has_the_slope_of_its_codes(digits):
     assert float(t.grad) == pytest.approx(float(ends[1] - ends[0]) / 0.002, rel=0.02)
 
 
-def test_the_start_alone_gives_codes_and_nothing_else(estimator, digits, tmp_path):
+def test_zero_epochs_give_codes_only(estimator, digits, tmp_path):
     X, _ = digits
     rep = estimator(**IMAGES | {"max_epochs": 0}).fit(X)
     assert rep.n_iter_ == 0
@@ -260,13 +262,13 @@ def test_the_start_alone_gives_codes_and_nothing_else(estimator, digits, tmp_pat
         if hasattr(rep, method):
             with pytest.raises(NotFittedError, match=said):
                 getattr(rep, method)(*arguments)
-    rep.partial_fit(X)  # training goes on from there
+    rep.partial_fit(X)  # training continues from there
     assert rep.n_iter_ == 1
     assert not np.allclose(rep.transform(X), codes, atol=1e-3)
 
 
 @pytest.mark.parametrize("estimator", [DiffusionRepresentation, SimCLRRepresentation])
-def test_training_begins_at_the_start_alone(estimator, digits):
+def test_training_begins_at_the_initial_codes(estimator, digits):
     X, _ = digits
     start, still = (
         estimator(**IMAGES | {"max_epochs": n, "lr": 1e-12}).fit_transform(X)
@@ -275,7 +277,7 @@ def test_training_begins_at_the_start_alone(estimator, digits):
     np.testing.assert_allclose(start, still, atol=1e-3 * start.std())
 
 
-def test_large_images_all_the_way(tmp_path):
+def test_large_images_are_averaged_and_restored(tmp_path):
     rng = np.random.default_rng(0)
     coarse = rng.integers(0, 256, (40, 3, 8, 10), dtype=np.uint8)
     X = coarse.repeat(8, axis=2).repeat(8, axis=3).reshape(40, -1)

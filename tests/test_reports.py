@@ -1,4 +1,4 @@
-"""What users of similar packages ran into: each report stands for a kind."""
+"""Problems that users of similar packages reported."""
 
 import hashlib
 import io
@@ -89,7 +89,7 @@ def laplace(**parameters):
 
 
 @pytest.mark.parametrize("make", [list, lambda y: np.array(y, dtype=object), pd.Series])
-def test_the_marker_stays_a_number_among_text(make):
+def test_minus_one_among_text_marks_unlabelled_rows(make):
     y = make(["a", "b"] * 10 + [-1] * 40)
     assert laplace().fit(X, y).classes_.tolist() == ["a", "b"]
     tests = [test for _, test in SemiSupervisedKFold(2).split(X, y)]
@@ -106,7 +106,7 @@ def test_the_marker_stays_a_number_among_text(make):
         (X[:, 0], "continuous"),
     ],
 )
-def test_labels_that_are_none_are_refused(y, match):
+def test_invalid_labels_are_rejected(y, match):
     with pytest.raises(ValueError, match=match):
         laplace().fit(X, y)
     with pytest.raises(ValueError, match=match):
@@ -125,19 +125,19 @@ READERS = {
 
 @pytest.mark.parametrize("reader", READERS)
 @pytest.mark.parametrize("labels", [["a", 1], [1, "a"], ["a", True], [1.0, "a"]])
-def test_texts_and_numbers_are_no_classes_together(reader, labels):
+def test_text_and_numbers_as_classes_are_rejected(reader, labels):
     with pytest.raises(ValueError, match="texts and labels that are not texts"):
         READERS[reader](X, np.array(labels * 30, dtype=object))
 
 
 @pytest.mark.parametrize("dtype", [">i4", ">f8", np.longdouble, np.int8])
-def test_labels_of_any_number_type(dtype):
+def test_labels_of_all_numeric_types(dtype):
     expected = laplace().fit(X, PARTIAL).predict(X)
     found = laplace().fit(X, PARTIAL.astype(dtype)).predict(X)
     np.testing.assert_array_equal(found, expected)
 
 
-def test_stacking_over_the_splitter_of_partial_labels():
+def test_stacking_with_semi_supervised_kfold():
     stack = StackingClassifier([("a", LogisticRegression())], cv=SemiSupervisedKFold(2))
     assert stack.fit(X, Y).score(X, Y) > 0.8
 
@@ -145,7 +145,7 @@ def test_stacking_over_the_splitter_of_partial_labels():
 # Columns
 
 
-def test_columns_in_another_order_are_refused_by_all():
+def test_columns_in_another_order_are_rejected():
     frame = pd.DataFrame(X, columns=list("abcdef"))
     turned = frame[list("fedcba")]
     rep = drl().fit(frame)
@@ -159,7 +159,7 @@ IMAGES = np.random.default_rng(1).integers(0, 256, (30, 3, 8, 6), dtype=np.uint8
 
 @pytest.mark.parametrize("order", ["first", "last"])
 @pytest.mark.parametrize("method", ["transform", "score", "predict"])
-def test_images_are_rows_whatever_their_order(order, method):
+def test_images_with_channels_first_or_last_are_equal(order, method):
     rows = IMAGES.reshape(30, -1)
     images = IMAGES if order == "first" else np.moveaxis(IMAGES, 1, -1)
     rep = drl(image_shape=(3, 8, 6))
@@ -171,7 +171,7 @@ def test_images_are_rows_whatever_their_order(order, method):
     np.testing.assert_array_equal(getattr(rep, method)(rows), expected)
 
 
-def test_images_go_through_searches_comparisons_and_figures():
+def test_image_arrays_in_searches_comparisons_and_figures():
     images, y = np.moveaxis(IMAGES, 1, -1), np.arange(30) % 2
     rep = drl(image_shape=(3, 8, 6), max_epochs=1, code_dropout=0.1)
     rows = IMAGES.reshape(30, -1)
@@ -196,7 +196,7 @@ def test_images_go_through_searches_comparisons_and_figures():
     )
 
 
-def test_grey_images_need_no_channel():
+def test_channel_axis_of_grey_images_is_optional():
     rep = drl(image_shape=np.array([1, 8, 6])).fit(IMAGES[:, 0])
     assert rep.transform(IMAGES[:, 0]).shape == (30, 4)
     assert rep.transform(IMAGES[:, 0, :, :, None]).shape == (30, 4)
@@ -212,12 +212,12 @@ def test_grey_images_need_no_channel():
         ((8, 6, 3), IMAGES.reshape(30, -1), "channels last"),
     ],
 )
-def test_images_of_doubtful_order_are_refused(image_shape, images, match):
+def test_ambiguous_image_arrays_are_rejected(image_shape, images, match):
     with pytest.raises(ValueError, match=match):
         drl(image_shape=image_shape).fit(images)
 
 
-def test_dates_beside_numbers_are_refused_in_words():
+def test_dates_among_numbers_are_rejected():
     frame = pd.DataFrame({"a": pd.date_range("2020", periods=60), "b": X[:, 0]})
     with pytest.raises(TypeError, match="Turn dates into numbers"):
         drl().fit(frame)
@@ -226,7 +226,7 @@ def test_dates_beside_numbers_are_refused_in_words():
 # Callbacks
 
 
-def test_a_scheduler_without_effect_is_refused():
+def test_lr_scheduler_is_rejected():
     scheduler = LRScheduler("StepLR", step_size=1)
     for estimator in (drl(), TrajectoryClassifier(n_times=2)):
         with pytest.raises(ValueError, match="LRScheduler"):
@@ -242,7 +242,7 @@ def test_callbacks_stop_all_estimators():
 
 
 class Locked(Callback):
-    """One that cannot be copied, such as a connection."""
+    """Callback that cannot be copied, such as one with a connection."""
 
     def __init__(self):
         self.lock, self.n = threading.Lock(), 0
@@ -251,7 +251,7 @@ class Locked(Callback):
         self.n += 1
 
 
-def test_callbacks_that_cannot_be_copied_are_used_as_they_are():
+def test_callbacks_that_cannot_be_copied_are_shared():
     locked = Locked()
     rep = drl(callbacks=[locked], warm_start=True).fit(X)
     assert locked.n == 2
@@ -259,7 +259,7 @@ def test_callbacks_that_cannot_be_copied_are_used_as_they_are():
     assert locked.n == 5
 
 
-def test_checkpoints_of_skorch_find_what_they_look_for(tmp_path):
+def test_checkpoint_callback_of_skorch_works(tmp_path):
     saved = Checkpoint(dirname=tmp_path)
     drl(callbacks=[saved], early_stopping=True).fit(X)
     assert (tmp_path / "params.pt").exists()
@@ -275,9 +275,9 @@ class Failing(Callback):
     [({"lr": 1e30}, "diverged"), ({"callbacks": [Failing()]}, "no room")],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit", "fit_batches"])
-# One of the fits is to diverge, and test_divergence looks at the warning.
+# One of the fits diverges; the warning is checked in test_divergence.
 @pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
-def test_an_estimator_is_as_it_was_after_a_failure(method, parameters, error):
+def test_estimator_is_unchanged_after_a_failure(method, parameters, error):
     rep = drl(warm_start=True).fit(X)
     codes, history = rep.transform(X), rep.history_
     rep.set_params(**parameters)
@@ -303,13 +303,13 @@ def test_an_estimator_is_as_it_was_after_a_failure(method, parameters, error):
     ],
 )
 @pytest.mark.parametrize("method", ["fit", "partial_fit"])
-def test_what_a_net_is_built_with_cannot_change(change, method):
+def test_parameters_of_the_net_cannot_change(change, method):
     rep = drl(warm_start=True).fit(X).set_params(**change)
     with pytest.raises(ValueError, match=f"{next(iter(change))} from"):
         getattr(rep, method)(X)
 
 
-def test_the_same_values_in_another_container_are_no_change():
+def test_equal_values_in_another_container_are_accepted():
     rep = drl(warm_start=True, image_shape=(1, 2, 3), t_grid=[0.2, 1.0]).fit(X)
     codes = clone(rep).fit(X).fit(X).transform(X)
     rep.set_params(image_shape=[1, 2, 3], t_grid=np.array([0.2, 1.0])).fit(X)
@@ -329,7 +329,7 @@ def test_the_same_values_in_another_container_are_no_change():
         ("simCLR", {"temperature": 0.7}, "temperature"),
     ],
 )
-def test_what_weighs_acts_in_a_warm_start(name, change, attribute):
+def test_weights_of_penalties_apply_in_a_warm_start(name, change, attribute):
     rep = clone(KINDS[name]).set_params(warm_start=True).fit(X)
     plain = clone(rep).fit(X).fit(X).transform(X)
     before = getattr(rep.net_.module_, attribute)
@@ -351,7 +351,7 @@ class Recording(MLPScoreNetwork):
 
 
 @pytest.mark.parametrize("rep", [drl(mixup=True), KINDS["VDRL"]], ids=["mixup", "VDRL"])
-def test_a_decoder_is_trained_on_the_codes_that_are_given_out(rep):
+def test_fit_decoder_trains_on_the_codes_of_transform(rep):
     rep = clone(rep).set_params(score_network=Recording).fit(X)
     Recording.seen.clear()
     model = rep.fit_decoder(X, max_epochs=1).net_.module_
@@ -362,7 +362,7 @@ def test_a_decoder_is_trained_on_the_codes_that_are_given_out(rep):
     assert differences.abs().amax(2).amin(1).max() < 1e-5
 
 
-# What is around a call
+# Modes of the caller
 
 
 @pytest.mark.parametrize(
@@ -378,7 +378,7 @@ def test_a_decoder_is_trained_on_the_codes_that_are_given_out(rep):
     ids=["inference", "no_grad", "autocast", "meta", "errstate", "dispatch"],
 )
 @EACH
-def test_modes_around_a_call_change_nothing(kind, mode, tmp_path):
+def test_modes_of_the_caller_have_no_effect(kind, mode, tmp_path):
     rows = X.copy()
     rows[:, 0] *= 1e-310  # denormal numbers
     rep = clone(KINDS[kind]).fit(rows)
@@ -393,14 +393,14 @@ def test_modes_around_a_call_change_nothing(kind, mode, tmp_path):
 @pytest.mark.parametrize(
     "mode", [torch.inference_mode, lambda: torch.autocast("cpu", torch.bfloat16)]
 )
-def test_modes_around_classifiers_change_nothing(mode):
+def test_modes_of_the_caller_have_no_effect_on_classifiers(mode):
     expected = laplace().fit(X, PARTIAL).predict_proba(X)
     with mode():
         found = laplace().fit(X, PARTIAL).predict_proba(X)
     np.testing.assert_array_equal(found, expected)
 
 
-def test_another_default_dtype_is_refused_in_words():
+def test_other_default_dtype_is_rejected():
     torch.set_default_dtype(torch.float64)
     try:
         with pytest.raises(RuntimeError, match="set_default_dtype"):
@@ -409,13 +409,13 @@ def test_another_default_dtype_is_refused_in_words():
         torch.set_default_dtype(torch.float32)
 
 
-def test_tensors_are_rows():
+def test_tensors_are_accepted_as_rows():
     with sklearn.config_context(array_api_dispatch=True):
         codes = drl().fit(torch.tensor(X)).transform(torch.tensor(X))
     np.testing.assert_array_equal(codes, drl().fit(X).transform(X))
 
 
-def test_masks_of_any_layout():
+def test_masks_of_any_memory_layout():
     classifier = TrajectoryClassifier(max_epochs=1, n_times=2, head="attention")
     classifier.fit(X, Y)
     mask = np.array([True, False, True])
@@ -425,16 +425,16 @@ def test_masks_of_any_layout():
     )
 
 
-def test_empty_batches_are_passed_over():
+def test_empty_batches_are_skipped():
     rep = drl().fit_batches([X[:0], X[:30], X[:0], X[30:]])
     shapes = [codes.shape for codes in rep.transform_batches([X[:0], X[:3]])]
     assert shapes == [(0, 4), (3, 4)]
 
 
-# Numbers that are none
+# Infinite values
 
 
-def test_codes_that_are_not_finite_are_refused():
+def test_infinite_codes_are_rejected():
     rep = drl().fit(X)
     with torch.no_grad():
         for weight in rep.net_.module_.encoder.parameters():
@@ -444,7 +444,7 @@ def test_codes_that_are_not_finite_are_refused():
 
 
 @pytest.mark.parametrize("sde", [VP(1e-300, 1e-299), VE(1e-60, 1e-50)])
-def test_noise_that_hides_nothing_is_refused(sde):
+def test_noise_process_without_noise_is_rejected(sde):
     with pytest.raises(ValueError, match="noise-to-signal ratios"):
         drl(sde=sde).fit(X)
 
@@ -455,12 +455,12 @@ class Times:
 
 
 @pytest.mark.parametrize("ppf", [lambda u: 0.5, lambda u: u[:, None], lambda u: u[:1]])
-def test_times_of_another_shape_are_refused(ppf):
+def test_times_of_wrong_shape_are_rejected(ppf):
     with pytest.raises(ValueError, match="ppf must give one time for each"):
         drl(time_sampling=Times(ppf)).fit(X)
 
 
-def test_rows_that_are_all_alike_are_classified():
+def test_identical_rows_are_classified():
     rows = np.ones((20, 4))
     classifier = laplace().fit(rows, [0, 1] * 5 + [-1] * 10)
     assert np.isfinite(classifier.predict_proba(rows)).all()
@@ -475,7 +475,7 @@ def test_progress_bars_are_not_saved(tmp_path):
     assert load(tmp_path / "model").verbose == 0
 
 
-def test_home_is_found(tmp_path, monkeypatch):
+def test_tilde_is_expanded(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     rep = drl(checkpoint="~/checkpoints").fit(X)
     rep.save("~/model")
@@ -483,12 +483,12 @@ def test_home_is_found(tmp_path, monkeypatch):
     np.testing.assert_array_equal(load("~/model").transform(X), rep.transform(X))
 
 
-def test_a_missing_folder_is_named(tmp_path):
+def test_error_names_a_missing_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"folder .*missing does not exist"):
         drl().fit(X).save(tmp_path / "missing" / "model")
 
 
-def test_links_and_permissions_stay(tmp_path):
+def test_links_and_permissions_are_kept(tmp_path):
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_bytes(b"")
     target.chmod(0o600)
@@ -500,7 +500,7 @@ def test_links_and_permissions_stay(tmp_path):
     np.testing.assert_array_equal(load(target).transform(X), rep.transform(X))
 
 
-def test_what_is_no_file_is_not_replaced(tmp_path):
+def test_paths_that_are_not_files_are_not_replaced(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with pytest.raises(OSError, match="not a regular file"):
@@ -510,7 +510,7 @@ def test_what_is_no_file_is_not_replaced(tmp_path):
         drl().fit(X).save(tmp_path)
 
 
-def test_stray_files_beside_checkpoints_are_passed_over(tmp_path):
+def test_other_files_in_a_checkpoint_folder_are_skipped(tmp_path):
     rep = drl(checkpoint=tmp_path).fit(X)
     (folder,) = tmp_path.iterdir()
     (own,) = folder.iterdir()
@@ -534,7 +534,7 @@ def test_stray_files_beside_checkpoints_are_passed_over(tmp_path):
         lambda state: state | {"now": state["now"] | {"optimizer": {"state": 1}}},
     ],
 )
-def test_checkpoints_of_another_form_are_refused(change, tmp_path):
+def test_checkpoints_of_wrong_form_are_rejected(change, tmp_path):
     rep = drl(checkpoint=tmp_path).fit(X)
     (path,) = tmp_path.glob("*/*.ckpt")
     line, payload = path.read_bytes()[32:].split(b"\n", 1)
@@ -547,7 +547,7 @@ def test_checkpoints_of_another_form_are_refused(change, tmp_path):
         clone(rep).fit(X)
 
 
-def test_checkpoints_set_no_methods_of_callbacks(tmp_path):
+def test_checkpoints_cannot_replace_methods_of_callbacks(tmp_path):
     rep = drl(checkpoint=tmp_path, callbacks=[EarlyStopping("train_loss")]).fit(X)
     (path,) = tmp_path.glob("*/*.ckpt")
     line, payload = path.read_bytes()[32:].split(b"\n", 1)
@@ -558,10 +558,10 @@ def test_checkpoints_set_no_methods_of_callbacks(tmp_path):
     torch.save(state, changed)
     body = line + b"\n" + changed.getvalue()
     path.write_bytes(hashlib.sha256(body).digest() + body)
-    clone(rep).fit(X)  # would call the text
+    clone(rep).fit(X)  # would call a string
 
 
-def test_a_second_interrupt_writes_no_torn_weights(tmp_path, monkeypatch):
+def test_second_interrupt_writes_consistent_weights(tmp_path, monkeypatch):
     parameters = {"batch_size": 16, "max_epochs": 4}
     expected = drl(**parameters).fit(X).transform(X)
     rep = drl(**parameters, checkpoint=tmp_path)
@@ -594,13 +594,13 @@ class Arrays(Callback):
         net.history.record("array", np.ones(3))
 
 
-def test_arrays_in_the_history_do_not_hinder_checkpoints(tmp_path):
+def test_arrays_in_the_history_can_be_written(tmp_path):
     rep = drl(checkpoint=tmp_path, callbacks=[Arrays()])
     codes = rep.fit(X).transform(X)
     np.testing.assert_array_equal(clone(rep).fit(X).transform(X), codes)
 
 
-def test_devices_that_are_modules_are_not_imported():
+def test_names_of_modules_as_device_import_nothing():
     with pytest.raises(ValueError, match="none of cpu, cuda"):
         drl(device="hpu").fit(X)
     assert "torch.hpu" not in sys.modules
@@ -609,7 +609,7 @@ def test_devices_that_are_modules_are_not_imported():
 # Figures, names
 
 
-def test_points_without_a_label_are_drawn():
+def test_unlabelled_points_are_drawn():
     y = np.array([None] * 20 + ["a"] * 20 + ["b"] * 20, dtype=object)
     display = LatentDisplay.from_estimator(drl(n_components=2).fit(X), X, y)
     assert [s.get_label() for s in display.scatters_] == ["no label", "a", "b"]
@@ -625,7 +625,7 @@ def test_points_without_a_label_are_drawn():
         (TrainingDisplay, "epoch"),
     ],
 )
-def test_frames_of_other_results_are_refused(display, missing):
+def test_displays_reject_frames_of_other_results(display, missing):
     with pytest.raises(ValueError, match=f"lacks the columns {missing}"):
         display.from_results(pd.DataFrame({"accuracy": [0.5]}))
 
@@ -634,7 +634,7 @@ def test_frames_of_other_results_are_refused(display, missing):
     ("name", "value"),
     [("n_draws", 0), ("n_draws", 2.5), ("probe", PCA()), ("cv", 0), ("cv", None)],
 )
-def test_parameters_of_a_comparison_that_are_none(name, value):
+def test_invalid_parameters_of_compare_are_rejected(name, value):
     with pytest.raises(ValueError, match=f"The '{name}' parameter of compare must be"):
         compare({"PCA": PCA(2)}, X, Y, n_labels=[20], **{name: value})
     with pytest.raises(ValueError, match="cv has no splits"):
@@ -642,7 +642,7 @@ def test_parameters_of_a_comparison_that_are_none(name, value):
 
 
 @pytest.mark.parametrize("n_draws", [0, 1])
-def test_a_variance_needs_two_samples(n_draws):
+def test_sample_diversity_needs_two_samples(n_draws):
     with pytest.raises(ValueError, match="The 'n_draws' parameter of sample_diversity"):
         sample_diversity({"DRL": drl().fit(X)}, X, n_draws=n_draws)
     with pytest.raises(ValueError, match="All rows of X are equal"):
@@ -656,7 +656,7 @@ def test_random_encoders_are_pickled_and_cloned():
     assert clone(rep).get_params() == rep.get_params()
 
 
-def test_what_is_read_as_a_memory_map_trains_on(tmp_path):
+def test_estimator_loaded_with_mmap_mode_trains_further(tmp_path):
     rep = drl().fit(X)
     joblib.dump(rep, tmp_path / "rep.pkl")
     mapped = joblib.load(tmp_path / "rep.pkl", mmap_mode="r")
@@ -672,7 +672,7 @@ def test_columns_are_selected_by_name():
     assert "a" in search.fit(frame, X[:, 0] > 0).get_feature_names_out()
 
 
-def test_odd_names_of_polars_columns_are_taken():
+def test_unusual_names_of_polars_columns():
     frame = pl.DataFrame({"": X[:, 0], "self": X[:, 1]})
     assert drl().fit(frame).transform(frame).shape == (60, 4)
     with pytest.raises(ValueError, match="collect one that is lazy"):

@@ -1,4 +1,4 @@
-"""The promises of SECURITY.md: each names tests, and the tests exist."""
+"""Guarantees of SECURITY.md: each names tests, and these tests exist."""
 
 import ast
 import re
@@ -32,9 +32,11 @@ def _tell(event, arguments):
 
 @contextmanager
 def watched():
-    """List what Python's audit events tell of a block."""
+    """List Python's audit events in a block."""
     if not hasattr(_tell, "hooked"):
-        sys.addaudithook(_tell)  # which nothing removes; it is idle between blocks
+        sys.addaudithook(
+            _tell
+        )  # audit hooks cannot be removed; this one is idle between blocks
         _tell.hooked = True
     events: list = []
     _watchers.append(events)
@@ -44,17 +46,17 @@ def watched():
         _watchers.remove(events)
 
 
-#: Code that is run or looked up by its name, and processes that are started.
+#: Execution or lookup of code, and new processes.
 RUNS = (
     r"exec|compile|import|pickle\.|marshal\.|os\.(system|exec|fork|spawn)|subprocess\."
 )
 
 
 @pytest.mark.parametrize("name", FITTED)
-def test_loading_a_model_file_runs_nothing(name, tmp_path):
+def test_loading_a_model_file_runs_no_code(name, tmp_path):
     estimator, path = FITTED[name].fit(X, LABELS), tmp_path / "model"
     estimator.save(path)
-    load(path)  # what libraries import when they are first used
+    load(path)  # imports of libraries at first use
     with watched() as events:
         loaded = load(path)
     assert ("open", str(path)) in [(e, str(a)) for e, a in events]
@@ -62,7 +64,7 @@ def test_loading_a_model_file_runs_nothing(name, tmp_path):
     assert loaded.n_features_in_ == 4
 
 
-def test_the_watch_sees_what_a_pickle_runs():
+def test_watcher_detects_code_of_a_pickle():
     import pickle
 
     data = pickle.dumps(np.float64)
@@ -71,7 +73,7 @@ def test_the_watch_sees_what_a_pickle_runs():
     assert [e for e in events if re.match(RUNS, e[0])]
 
 
-def test_nothing_is_sent_over_a_network(tmp_path):
+def test_no_network_connection_is_opened(tmp_path):
     with watched() as events:
         for estimator in FITTED.values():
             estimator.fit(X, LABELS).save(tmp_path / "model")
@@ -82,7 +84,7 @@ def test_nothing_is_sent_over_a_network(tmp_path):
     assert [e for e in events if e[0].startswith(("socket.", "urllib."))] == []
 
 
-def test_the_watch_sees_a_network():
+def test_watcher_detects_connections():
     import socket
 
     with watched() as events, socket.socket() as end:
@@ -96,12 +98,12 @@ def promises():
     return [item.split("\n\n")[0] for item in section.split("\n- ")[1:]]
 
 
-def test_there_are_promises():
+def test_guarantees_are_found():
     assert len(promises()) > 10
 
 
 @pytest.mark.parametrize("promise", promises(), ids=lambda text: text[:40])
-def test_every_promise_names_tests_that_exist(promise):
+def test_guarantees_name_existing_tests(promise):
     named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", promise)
     assert named, promise
     for path, test in named:

@@ -25,7 +25,7 @@ from diffrep.trajectory import TimeSelector
 
 @pytest.fixture(scope="module")
 def ring():
-    """Rows of two columns, whose class is whether they are far from the origin."""
+    """Rows of two columns; the class is whether they are far from the origin."""
     X = np.random.default_rng(0).normal(size=(200, 2))
     return X, (np.square(X).sum(axis=1) > 1.5).astype(int)
 
@@ -34,7 +34,7 @@ def selector_of(**transformers):
     return RepresentationSelector(list(transformers.items()))
 
 
-def test_the_transformer_that_predicts_best_is_selected(ring):
+def test_best_transformer_is_selected(ring):
     X, y = ring
     squares, columns = PolynomialFeatures(2), StandardScaler()
     selector = selector_of(squares=squares, columns=columns).fit(X, y)
@@ -46,7 +46,7 @@ def test_the_transformer_that_predicts_best_is_selected(ring):
     assert selector_of(first=PCA(1), both=columns).fit(X, X @ [1.0, 2.0]).index_ == 1
 
 
-def test_scores_are_those_of_leaving_out_one_row_after_the_other(ring):
+def test_scores_equal_leave_one_out(ring):
     X, y = ring
     texts = np.array(["near", "far"])[y]
     selector = selector_of(squares=PolynomialFeatures(2), pca=PCA(2)).fit(X, texts)
@@ -76,7 +76,7 @@ def test_numbers_have_squared_errors(ring):
 
 
 @pytest.mark.parametrize("dtype", ["float64", "Float64", "int64", "Int64"])
-def test_whole_numbers_are_numbers_if_they_are_floats_or_called_so(dtype):
+def test_integers_are_numbers_as_floats_or_with_target_type(dtype):
     X, y = load_diabetes(return_X_y=True)
     assert np.array_equal(y, y.round())
     target = pd.Series(y).astype(dtype)
@@ -90,7 +90,7 @@ def test_whole_numbers_are_numbers_if_they_are_floats_or_called_so(dtype):
     assert selector.index_ == times.index_ == 1
 
 
-def test_classes_are_classes_if_they_are_called_so(ring):
+def test_target_type_multiclass(ring):
     X, y = ring
     selector = selector_of(squares=PolynomialFeatures(2), columns=StandardScaler())
     scores = selector.fit(X, y).scores_
@@ -105,8 +105,8 @@ def test_classes_are_classes_if_they_are_called_so(ring):
         selector.set_params(target_type="continuous").fit(X, np.array(["a", "b"])[y])
 
 
-def test_the_labels_decide_between_codes_and_columns():
-    """Codes win if classes bend, and columns, the last, if a line separates them."""
+def test_labels_decide_between_codes_and_columns():
+    """Codes are selected for curved boundaries, columns for linear ones."""
     X = np.random.default_rng(0).normal(size=(600, 3))
     rep = DiffusionRepresentation(max_epochs=0, random_state=0).fit(X)
     chosen = {}
@@ -119,7 +119,7 @@ def test_the_labels_decide_between_codes_and_columns():
     assert chosen == {"bent": 0, "straight": 1}
 
 
-def test_parameters_of_transformers_are_searched(ring):
+def test_parameters_of_transformers_can_be_searched(ring):
     X, y = ring
     selector = selector_of(power=PolynomialFeatures(1), columns=StandardScaler())
     pipeline = make_pipeline(selector, LogisticRegression())
@@ -129,7 +129,7 @@ def test_parameters_of_transformers_are_searched(ring):
     assert search.best_score_ > 0.9
 
 
-def test_the_diagram_shows_the_transformers(ring):
+def test_html_diagram_shows_the_transformers(ring):
     selector = selector_of(squares=PolynomialFeatures(2), columns=StandardScaler())
     pipeline = make_pipeline(selector, LogisticRegression())
     for shown in (pipeline, pipeline.fit(*ring)):
@@ -138,7 +138,7 @@ def test_the_diagram_shows_the_transformers(ring):
         assert "sk-parallel-item" in diagram
 
 
-def test_what_cannot_be_selected_is_refused(ring):
+def test_invalid_transformers_are_rejected(ring):
     X, y = ring
     with pytest.raises(ValueError, match="empty list"):
         RepresentationSelector([]).fit(X, y)
@@ -155,7 +155,7 @@ def test_what_cannot_be_selected_is_refused(ring):
         selector_of(sparse=OneHotEncoder(), columns=StandardScaler()).fit(X, y)
 
 
-def test_a_fit_that_fails_changes_nothing(ring):
+def test_failed_fit_keeps_the_selector(ring):
     X, y = ring
     fails = {"squares": PolynomialFeatures(3), "columns": OneHotEncoder()}
     selector = selector_of(squares=PolynomialFeatures(2), columns=StandardScaler())

@@ -1,4 +1,4 @@
-"""LaplaceNet: few labels and many rows without."""
+"""LaplaceNet, and folds of partially labelled rows."""
 
 import pickle
 from unittest.mock import patch
@@ -33,7 +33,7 @@ def few(table):
     return X, y, np.where(np.arange(90) < 9, y, -1)
 
 
-def test_labels_spread_beyond_a_supervised_classifier():
+def test_laplacenet_beats_a_supervised_classifier():
     X, y = shuffle(*load_digits(return_X_y=True), random_state=0)
     few = np.full(len(y), -1)
     few[:50] = y[:50]
@@ -49,7 +49,7 @@ def test_labels_spread_beyond_a_supervised_classifier():
     assert np.mean(called[50:] == y[50:1200]) > 0.9
 
 
-def test_what_is_in_the_end(few, rounding):
+def test_fitted_attributes(few, rounding):
     X, _, labels = few
     classifier = LaplaceNetClassifier(**QUICK).fit(X, labels)
     assert classifier.n_iter_ == len(classifier.history_) == 7
@@ -78,8 +78,8 @@ def test_text_and_unlabelled_rows(few):
 
 
 @pytest.mark.parametrize("names", [["one", "two", "three"], [0, 1], ["a", "b"]])
-def test_classes_are_predicted_by_their_names(names):
-    """What `check_classifiers_classes` does, but for -1 as a class."""
+def test_predictions_are_names_of_classes(names):
+    """As `check_classifiers_classes`, without -1 as a class."""
     X, y = make_blobs(n_samples=30, random_state=0, cluster_std=0.1)
     X, y = StandardScaler().fit_transform(X), y % len(names)
     classifier = LaplaceNetClassifier(max_epochs=10, random_state=0)
@@ -97,7 +97,7 @@ def test_neighbours_of_a_transformer(few):
     np.testing.assert_array_equal(given.transduction_, number.transduction_)
 
 
-def test_shares_of_classes(few):
+def test_class_shares(few):
     X, _, labels = few
     share = {}
     for prior in ([1 / 3] * 3, [0.5, 0.25, 0.25]):
@@ -108,14 +108,14 @@ def test_shares_of_classes(few):
         LaplaceNetClassifier(class_prior=[0.5, 0.5]).fit(X, labels)
 
 
-def test_no_label_at_all_is_refused(few):
+def test_rows_without_labels_are_rejected(few):
     X, _, labels = few
     with pytest.raises(ValueError, match="All entries of y are -1"):
         LaplaceNetClassifier().fit(X, np.full_like(labels, -1))
 
 
 @pytest.mark.parametrize("random_state", [0, 1])
-def test_a_seed_makes_it_repeatable(few, random_state):
+def test_seed_determines_the_predictions(few, random_state):
     X, _, labels = few
     parameters = {**QUICK, "random_state": random_state}
     first, second = (
@@ -127,11 +127,11 @@ def test_a_seed_makes_it_repeatable(few, random_state):
     assert not np.array_equal(first, other.predict_proba(X))
 
 
-# What the network starts from.
+# Initialisation of the network.
 
 
 def codes_at_the_start(classifier, X, labels):
-    """Codes of the network before its first step, and the representation."""
+    """Codes of the network before the first step, and the representation."""
     classifier.set_params(lr=1e-12, supervised_epochs=0, max_epochs=1).fit(X, labels)
     model = classifier.net_.module_
     codes = classifier.net_.evaluate(model.reader, classifier._rows(X))[:, 0]
@@ -147,21 +147,21 @@ def codes_at_the_start(classifier, X, labels):
         DenoiserFeatures,
     ],
 )
-def test_starts_from_the_codes_of_a_fitted_representation(few, estimator):
+def test_network_starts_with_the_codes_of_the_representation(few, estimator):
     X, _, labels = few
     rep = estimator(**REP).fit(X)
     weights = [w.clone() for w in rep.net_.module_.parameters()]
     classifier = LaplaceNetClassifier(rep, random_state=0)
     codes, used = codes_at_the_start(classifier, X, labels)
     assert used is rep
-    if estimator is not DenoiserFeatures:  # which is read at a time of its own
+    if estimator is not DenoiserFeatures:  # which has a single time
         np.testing.assert_allclose(codes, rep.transform(X), atol=1e-4)
     LaplaceNetClassifier(rep, **QUICK).fit(X, labels)
     for before, after in zip(weights, rep.net_.module_.parameters(), strict=True):
-        assert torch.equal(before, after)  # the representation itself is not trained
+        assert torch.equal(before, after)  # the representation is not trained
 
 
-def test_an_unfitted_representation_is_cloned_and_fitted_on_all_rows(few):
+def test_unfitted_representation_is_cloned_and_fitted_on_all_rows(few):
     X, _, labels = few
     rep = DiffusionRepresentation(**REP)
     with patch.object(
@@ -179,7 +179,7 @@ def test_an_unfitted_representation_is_cloned_and_fitted_on_all_rows(few):
     np.testing.assert_allclose(codes, clone(rep).fit(X).transform(X), atol=1e-4)
 
 
-def test_a_frozen_representation_survives_a_search(few):
+def test_frozen_representation_is_kept_in_a_search(few):
     X, y, labels = few
     rep = DiffusionRepresentation(8, max_epochs=2, random_state=0).fit(X)
     search = GridSearchCV(
@@ -194,14 +194,14 @@ def test_a_frozen_representation_survives_a_search(few):
     assert search.score(X, y) > 0.8
 
 
-def test_rows_of_another_width_are_refused(few):
+def test_rows_of_wrong_width_are_rejected(few):
     X, _, labels = few
     rep = DiffusionRepresentation(**REP).fit(X[:, :5])
     with pytest.raises(ValueError, match=r"X has 8 features.*expecting 5"):
         LaplaceNetClassifier(rep).fit(X, labels)
 
 
-def test_the_time_of_a_code_is_learned_from_a_half(few):
+def test_time_of_a_code_is_trained_from_one_half(few):
     X, _, labels = few
     rep = DiffusionRepresentation(**REP, t_grid=[0.3, 0.6]).fit(X)
     codes, _ = codes_at_the_start(LaplaceNetClassifier(rep), X, labels)
@@ -212,7 +212,7 @@ def test_the_time_of_a_code_is_learned_from_a_half(few):
     assert LaplaceNetClassifier(**QUICK).fit(X, labels).t_ is None
 
 
-def test_a_single_time_is_read_as_it_is(few):
+def test_representation_with_a_single_time(few):
     X, _, labels = few
     rep = DiffusionRepresentation(**REP, t_grid=[0.4]).fit(X)
     codes, _ = codes_at_the_start(LaplaceNetClassifier(rep), X, labels)
@@ -220,7 +220,7 @@ def test_a_single_time_is_read_as_it_is(few):
     assert LaplaceNetClassifier(rep, **QUICK).fit(X, labels).t_ == 0.4
 
 
-def test_progress_is_shown_if_asked_for(few, capsys):
+def test_progress_bar_of_laplacenet(few, capsys):
     X, _, labels = few
     LaplaceNetClassifier(**QUICK).fit(X, labels)
     assert capsys.readouterr().err == ""
@@ -230,7 +230,7 @@ def test_progress_is_shown_if_asked_for(few, capsys):
     assert "2/2" in shown  # epochs with a graph
 
 
-def test_pickles(few):
+def test_laplacenet_can_be_pickled(few):
     X, _, labels = few
     classifier = LaplaceNetClassifier(DiffusionRepresentation(**REP), **QUICK)
     classifier.fit(X, labels)
@@ -241,7 +241,7 @@ def test_pickles(few):
 # Batches and folds.
 
 
-def test_batches_hold_labelled_rows_again_and_again():
+def test_batches_repeat_labelled_rows():
     labelled = np.arange(100) < 3
     rows = np.arange(100)
     batches = list(MixedBatches(rows, 20, labelled, 5, np.arange))
@@ -295,5 +295,5 @@ def test_cross_validation_scores_labelled_rows(few):
         cv=SemiSupervisedKFold(3),
     )
     assert scores.shape == (3,)
-    assert set(scores) <= {0, 1 / 3, 2 / 3, 1}  # of three labelled rows
+    assert set(scores) <= {0, 1 / 3, 2 / 3, 1}  # three labelled rows
     assert scores.mean() > 0.7

@@ -1,4 +1,4 @@
-"""Signals: the third kind of data beside tables and images."""
+"""Signals."""
 
 import numpy as np
 import pandas as pd
@@ -27,7 +27,7 @@ QUICK = {"n_components": 8, "max_epochs": 1, "random_state": 0}
 
 @pytest.fixture(scope="module")
 def waves():
-    """Signals (90, 2, 40) of three frequencies at any phase, and the frequency."""
+    """Signals (90, 2, 40) of three frequencies and random phases; frequencies."""
     rng = np.random.default_rng(0)
     y = np.arange(90) % 3
     time = 2 * np.pi * np.arange(40) / 40
@@ -54,11 +54,11 @@ def fitted(waves):
     ],
     ids=lambda estimator: type(estimator).__name__,
 )
-def test_every_representation_keeps_its_promises(estimator, waves):
+def test_all_representations_pass_the_checks(estimator, waves):
     check_representation(estimator, waves[0].reshape(90, -1))
 
 
-def test_signals_are_read_in_three_layouts(waves, fitted):
+def test_three_layouts_of_signals_are_equal(waves, fitted):
     X, y = waves
     rows, last = X.reshape(90, -1), np.moveaxis(X, 1, 2)
     codes = fitted.transform(rows)
@@ -107,12 +107,12 @@ def test_signals_are_read_in_three_layouts(waves, fitted):
         ),
     ],
 )
-def test_shapes_and_parts_that_do_not_fit_are_refused(shape, X, match):
+def test_invalid_shapes_and_parameters_are_rejected(shape, X, match):
     with pytest.raises(ValueError, match=match):
         DiffusionRepresentation(**QUICK, **shape).fit(X)
 
 
-def test_codes_know_the_frequency_at_any_phase(waves):
+def test_codes_contain_the_frequency_at_any_phase(waves):
     X, y = waves
     rep = DiffusionRepresentation(max_epochs=0, random_state=0, **SHAPE).fit(X)
     codes = rep.transform(X)
@@ -129,7 +129,7 @@ def test_training_lowers_the_loss(waves):
     assert losses[-5:].mean() < 0.8 * losses[:5].mean()
 
 
-def test_inverse_transform_gives_back_the_slow_part(waves, fitted):
+def test_inverse_transform_restores_low_frequencies(waves, fitted):
     X, _ = waves
     rows = X.reshape(90, -1)
     rep = DiffusionRepresentation(
@@ -141,10 +141,10 @@ def test_inverse_transform_gives_back_the_slow_part(waves, fitted):
     assert fitted.sample(fitted.transform(X[:3]), random_state=0).shape == (3, 80)
 
 
-def test_unet_reads_a_signal_as_an_image_of_height_one(waves):
+def test_unet_treats_a_signal_as_an_image_of_height_one(waves):
     X, _ = waves
     parts = {"score_network": "unet", "noise_space": "data", "encoder": "mlp"}
-    parts["augment"] = None  # with views each kind reads its codes in its own way
+    parts["augment"] = None  # with views, each kind of data has its own read-out
     signal = DiffusionRepresentation(**SHAPE, **parts, **QUICK)
     image = DiffusionRepresentation(image_shape=(2, 1, 40), **parts, **QUICK)
     rows = X.reshape(90, -1)
@@ -176,7 +176,7 @@ def test_channels_share_one_scale():
     np.testing.assert_allclose(scale, X.std(axis=(0, 2))[:, None] * np.ones(30))
 
 
-def test_classifiers_take_signals(waves):
+def test_classifiers_accept_signals(waves):
     X, y = waves
     labels = np.where(np.arange(90) < 12, y, -1)
     scratch = LaplaceNetClassifier(max_epochs=4, random_state=0, **SHAPE)

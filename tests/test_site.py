@@ -2,7 +2,7 @@
 
     make docs
 
-builds it and runs this. The browser is the Chromium of the system, headless.
+builds the site and runs these tests, with the Chromium of the system.
 """
 
 import functools
@@ -25,7 +25,7 @@ LOADED = {"script": "src", "img": "src", "link": "href", "iframe": "src"}
 
 
 class Page(HTMLParser):
-    """Names of places on a page, where its links go, and what it loads."""
+    """Anchors and links of a page, and the files that it loads."""
 
     def __init__(self, text):
         super().__init__()
@@ -52,11 +52,11 @@ def site(request):
 
 @pytest.fixture(scope="module")
 def pages(site):
-    """From the path of a page below the site to the page."""
+    """Pages by their path in the site."""
     return {
         path.relative_to(site).as_posix(): Page(path.read_text())
         for path in sorted(site.rglob("*.html"))
-        if path.name != "404.html"  # its links begin at the root of the host
+        if path.name != "404.html"  # its links are relative to the host
     }
 
 
@@ -88,7 +88,7 @@ def browser():
 
 
 def leads_somewhere(name, link, site, pages):
-    """Whether a link on the page of this name has a target; looks at no other host."""
+    """Whether a link on a page has a target; other hosts are not contacted."""
     url = urlsplit(link)
     if url.scheme:
         return url.scheme in {"http", "https"} and "." in url.netloc
@@ -99,7 +99,7 @@ def leads_somewhere(name, link, site, pages):
     return path.is_file() and has_place
 
 
-def test_no_link_is_dead(site, pages):
+def test_links_have_targets(site, pages):
     assert not [
         (name, link)
         for name, page in pages.items()
@@ -108,7 +108,7 @@ def test_no_link_is_dead(site, pages):
     ]
 
 
-def test_nothing_comes_from_elsewhere(site, pages):
+def test_pages_load_nothing_from_other_hosts(site, pages):
     loaded = {url for page in pages.values() for url in page.loads}
     assert not {url for url in loaded if urlsplit(url).netloc}
     for sheet in site.rglob("*.css"):
@@ -129,10 +129,10 @@ def test_search_finds_a_parameter(site, browser, address):
     texts = " ".join(entry["title"] + " " + entry["text"] for entry in index["docs"])
     for word in ("t_grid", "t-SNE", "anomaly", "latency", "PNG", "CSV", "signals"):
         assert word in texts
-    assert "def transform(self" not in texts  # source is shown, and not searched
+    assert "def transform(self" not in texts  # source code is not searched
     page = browser.new_page(viewport=DESK)
     page.goto(address)
-    page.locator("input[name=query]").press_sequentially("t_grid")  # it heeds keys
+    page.locator("input[name=query]").press_sequentially("t_grid")  # ready for keys
     page.locator(".md-search-result__item").first.wait_for()
     assert "t_grid" in page.locator(".md-search-result__list").inner_text()
     page.close()
@@ -156,9 +156,9 @@ def test_examples_are_copied_without_prompts(browser, address):
     assert "(178, 8)" not in copied
 
 
-def test_every_page_in_a_browser(site, pages, browser, address):
+def test_pages_in_a_browser(site, pages, browser, address):
     page = browser.new_page()
-    # The search, whose index takes a third of the time of a page, is tested above.
+    # The search index takes a third of the time; the search is tested above.
     index = json.loads((site / "search/search_index.json").read_text()) | {"docs": []}
     page.route("**/search_index.json", lambda route: route.fulfill(json=index))
     faults = []

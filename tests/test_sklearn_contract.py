@@ -1,4 +1,4 @@
-"""scikit-learn's own checks, none expected to fail."""
+"""Checks of scikit-learn, none of which is expected to fail."""
 
 import warnings
 
@@ -29,7 +29,7 @@ from diffrep.trajectory import (
 )
 
 SMALL = {"n_components": 4, "max_epochs": 2, "random_state": 0}
-# Static codes, grids by number and by times, each with some of them.
+# Some representations with static codes, a number of times, and given times.
 ESTIMATORS = [
     DiffusionRepresentation(**SMALL),
     DiffusionRepresentation(**SMALL, t_grid=[0.2, 0.7]),
@@ -55,11 +55,11 @@ CLASSIFIERS = [
         random_state=0,
     ),
 ]
-#: It takes -1 for a class; scikit-learn exempts its own semi-supervised
-#: estimators by their names. The parts without -1 are in `test_semi_supervised`.
+#: It uses -1 as a class; scikit-learn exempts its semi-supervised estimators by name.
+#: The parts without -1 are in `test_semi_supervised`.
 EXPECTED_TO_FAIL = {"check_classifiers_classes": "-1 marks rows without a label"}
 
-# These, scikit-learn runs on its own estimators but not in `check_estimator`.
+# scikit-learn runs these on its own estimators, but not in `check_estimator`.
 PRIVATE_CHECKS = [
     "check_set_output_transform",
     "check_set_output_transform_pandas",
@@ -76,7 +76,7 @@ PRIVATE_CHECKS = [
 
 @pytest.fixture(autouse=True)
 def global_generators_untouched():
-    """Instead of the suite's: the checks of scikit-learn draw from numpy's."""
+    """Disable this fixture: the checks of scikit-learn use numpy's global generator."""
 
 
 def _name(value):
@@ -104,7 +104,7 @@ def test_check_estimator(estimator, check):
 
 @pytest.mark.parametrize("estimator", ESTIMATORS, ids=str)
 @pytest.mark.parametrize("check", PRIVATE_CHECKS)
-def test_checks_scikit_learn_keeps_to_itself(estimator, check):
+def test_further_checks_of_scikit_learn(estimator, check):
     with warnings.catch_warnings():
         # The set_output checks fit on a frame and transform an array, and the
         # other way round, on purpose.
@@ -155,7 +155,7 @@ OTHER_VALUES = {
 
 @pytest.mark.parametrize("estimator", sorted({*map(type, ESTIMATORS)}, key=str))
 def test_clone_keeps_every_parameter(estimator, table, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)  # where its checkpoints go
+    monkeypatch.chdir(tmp_path)  # path of checkpoints
     parameters = {
         name: OTHER_VALUES[name] for name in estimator().get_params(deep=False)
     }
@@ -165,7 +165,7 @@ def test_clone_keeps_every_parameter(estimator, table, tmp_path, monkeypatch):
     )
     copy = clone(estimator(**parameters))
     assert copy.get_params() == parameters
-    copy.set_params(signal_shape=None)  # images are no signals
+    copy.set_params(signal_shape=None)  # rows are either images or signals
     if "target_space" in parameters:
-        copy.set_params(target_space="data")  # what "bce" is for
+        copy.set_params(target_space="data")  # for "bce"
     assert copy.fit(table[0]).transform(table[0]).shape == (90, 2 * 3)

@@ -1,4 +1,4 @@
-"""What is fitted to the data before the first step: `init` and `noise_space`."""
+"""Initialisation from data: `init` and `noise_space`."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def at_the_start(
 
 
 def as_trained(rep, codes):
-    """Codes before the read-out, of codes as they are given out."""
+    """Invert the read-out of codes."""
     model = rep.net_.module_
     times = torch.tensor(rep._read_times(), dtype=torch.float32)
     codes = torch.from_numpy(codes).view(len(codes), len(times), -1)
@@ -38,32 +38,34 @@ def as_trained(rep, codes):
 
 
 def assert_components_are_alike(codes, expected, atol=1e-3):
-    """Component by component, up to its scale and sign."""
+    """Compare components up to scale and sign."""
     signs = np.sign((codes * expected).sum(0))
     codes, expected = codes / codes.std(axis=0), expected / expected.std(axis=0)
     np.testing.assert_allclose(codes * signs, expected, atol=atol)
 
 
 def rotation_to(codes, expected):
-    """Orthogonal map after which codes are most like the expected, of unit columns."""
+    """Orthogonal map of codes that is closest to the expected ones."""
     left, _, right = np.linalg.svd(codes.T @ expected)
     return left @ right
 
 
 def first_stage(rep, X):
-    """Features that a code starts from, at any time."""
+    """Features of the initial code, at any time."""
     model = rep.net_.module_
     x = torch.from_numpy(rep.standardizer_.transform(X)).float()
     x = x.view(-1, *model.data_shape)
     condition = None
-    if model.time_conditioned:  # any: the first stage starts free of t
+    if (
+        model.time_conditioned
+    ):  # any time: the first stage does not depend on t at first
         condition = torch.randn(len(x), 64, generator=torch.Generator().manual_seed(0))
     with torch.inference_mode():
         return model.encoder.backbone(x, condition)[0].numpy()
 
 
 @pytest.mark.parametrize("conditioning", ["readout", "full"])
-def test_code_of_a_table_starts_as_a_pca_of_its_bank(estimator, conditioning, table):
+def test_initial_code_of_a_table_is_a_pca_of_its_bank(estimator, conditioning, table):
     X, _ = table
     rep = at_the_start(estimator, encoder="mlp", time_conditioning=conditioning)
     codes = rep.fit(X).transform(X)
@@ -71,11 +73,11 @@ def test_code_of_a_table_starts_as_a_pca_of_its_bank(estimator, conditioning, ta
     np.testing.assert_allclose(codes.mean(axis=0), 0, atol=1e-4)
     codes = as_trained(rep, codes)
     assert_components_are_alike(codes, expected, 0.01)
-    if "Variational" not in estimator.__name__:  # half of the outputs are no codes
+    if "Variational" not in estimator.__name__:  # half of the outputs are not codes
         assert codes.var(axis=0).mean() == pytest.approx(1, abs=1e-3)
 
 
-def test_fully_conditioned_codes_start_alike_at_all_times(estimator, table):
+def test_conditioned_codes_are_initially_equal_at_all_times(estimator, table):
     X, _ = table
     rep = at_the_start(estimator, t_grid=3, time_conditioning="full").fit(X)
     expected = PCA(4, svd_solver="full").fit_transform(first_stage(rep, X))
@@ -87,9 +89,9 @@ def test_fully_conditioned_codes_start_alike_at_all_times(estimator, table):
 
 
 @pytest.mark.parametrize("t_grid", [None, 2])
-def test_components_beyond_the_features_start_at_zero(t_grid, table):
+def test_components_beyond_the_features_are_initially_zero(t_grid, table):
     X, _ = table
-    n_features = 8 + 512  # columns of the table, and random features of these
+    n_features = 8 + 512  # columns of the table and their random features
     rep = at_the_start(DiffusionRepresentation, n_features + 3, t_grid=t_grid).fit(X)
     codes = as_trained(rep, rep.transform(X))
     np.testing.assert_allclose(codes[:, n_features:], 0, atol=1e-4)
@@ -98,7 +100,7 @@ def test_components_beyond_the_features_start_at_zero(t_grid, table):
 
 @pytest.mark.parametrize("t_grid", [None, 2])
 @pytest.mark.parametrize("conditioning", ["readout", "full"])
-def test_code_of_images_starts_as_a_pca_of_the_first_stage(
+def test_initial_code_of_images_is_a_pca_of_the_first_stage(
     conditioning, t_grid, digits
 ):
     X = digits[0][:60]
@@ -110,11 +112,11 @@ def test_code_of_images_starts_as_a_pca_of_the_first_stage(
         time_conditioning=conditioning,
     ).fit(X)
     expected = PCA(8, svd_solver="full").fit_transform(first_stage(rep, X))
-    codes = rep.encode(X, 1.0)[:, 0]  # the first eight, also of a code of 128
+    codes = rep.encode(X, 1.0)[:, 0]  # the first eight components, also of 128
     assert_components_are_alike(codes @ rotation_to(codes, expected), expected, 0.01)
 
 
-def test_code_of_a_table_starts_with_what_views_leave_alone():
+def test_initial_code_contains_what_views_keep():
     X = np.random.default_rng(0).normal(size=(500, 6))
 
     def shaken(x, generator):
@@ -130,7 +132,7 @@ def test_code_of_a_table_starts_with_what_views_leave_alone():
     assert r_squared[0] < 0.1 < 0.9 < r_squared[1]
 
 
-def test_filters_start_as_centres_of_patches_that_seldom_respond(digits):
+def test_initial_filters_are_sparse_centres_of_patches(digits):
     X, _ = digits
     rep = at_the_start(DiffusionRepresentation, image_shape=(1, 8, 8)).fit(X)
     filters = rep.net_.module_.encoder.backbone.bank.filters.conv
@@ -145,7 +147,7 @@ def test_filters_start_as_centres_of_patches_that_seldom_respond(digits):
 
 
 @pytest.mark.parametrize("t_grid", [None, 2])
-def test_random_start_is_another_and_follows_from_the_seed(t_grid, table):
+def test_random_start_depends_on_the_seed(t_grid, table):
     X, _ = table
     closed, first, same, other = (
         at_the_start(DiffusionRepresentation, init=init, t_grid=t_grid)
@@ -165,7 +167,7 @@ def test_random_start_is_another_and_follows_from_the_seed(t_grid, table):
 
 
 class Own(nn.Module):
-    """An encoder of the user's own."""
+    """User-defined encoder."""
 
     rows = None
 
@@ -181,7 +183,7 @@ class Own(nn.Module):
         self.draw = torch.randn(3, generator=rows.generator)
 
 
-def test_own_encoder_is_shown_the_rows_only_if_asked_to(estimator, table):
+def test_own_encoder_is_initialised_only_with_closed_form(estimator, table):
     X, _ = table
     rep = at_the_start(estimator, encoder=Own).fit(X)
     encoder = rep.net_.module_.encoder
@@ -192,7 +194,7 @@ def test_own_encoder_is_shown_the_rows_only_if_asked_to(estimator, table):
     again = at_the_start(estimator, encoder=Own).fit(X).net_.module_.encoder
     assert torch.equal(encoder.draw, again.draw)
     assert torch.equal(encoder.rows, again.rows)
-    if estimator is not SimCLRRepresentation:  # it cannot do without views
+    if estimator is not SimCLRRepresentation:  # it requires views
         assert encoder.views == []
     gaussian = at_the_start(estimator, encoder=Own, augment="gaussian").fit(X)
     first, second = gaussian.net_.module_.encoder.views
@@ -213,7 +215,7 @@ def test_own_encoder_is_shown_the_rows_only_if_asked_to(estimator, table):
     ],
     ids=str,
 )
-def test_space_of_the_noise(parameters, space, digits):
+def test_default_noise_spaces(parameters, space, digits):
     X = digits[0][:20]
     parameters = {"image_shape": (1, 8, 8), "init": "random", **parameters}
     rep = at_the_start(DiffusionRepresentation, **parameters)
@@ -231,8 +233,8 @@ def test_unet_cannot_denoise_components(noise_space, digits):
 
 @pytest.mark.parametrize("noise_space", ["pca", "data"])
 @pytest.mark.parametrize("sde", ["ve", "vp"])
-def test_points_have_unit_variance_whatever_the_spectrum(noise_space, sde):
-    # A network that answers 0 has the error s / (1 + s) at squared noise-to-signal
+def test_points_have_unit_variance_for_any_spectrum(noise_space, sde):
+    # A network that returns 0 has the error s / (1 + s) at squared noise-to-signal
     # ratio s if the mean variance is 1; the ratios of `score` lie about 1.
     draws = np.random.default_rng(0)
     X = draws.normal(size=(3000, 8)) @ draws.normal(size=(8, 8)) + 5
@@ -257,7 +259,7 @@ def test_constant_rows_can_be_fitted(noise_space, shape):
 
 
 @pytest.mark.parametrize("image_shape", [(1, 1, 16), (1, 16, 1), (3, 1, 5)])
-def test_lines_of_pixels_have_filters_too(image_shape):
+def test_images_of_height_one_have_filters(image_shape):
     n_features = int(np.prod(image_shape))
     X = np.random.default_rng(0).normal(size=(60, n_features))
     rep = at_the_start(DiffusionRepresentation, 2, image_shape=image_shape).fit(X)

@@ -1,4 +1,4 @@
-"""Rows that come in batches: blocks, kinds of batches, streams that break off."""
+"""Rows in batches: blocks, kinds of batches, interrupted streams."""
 
 from itertools import pairwise
 
@@ -29,12 +29,12 @@ def X():
 
 @pytest.fixture
 def short_blocks(monkeypatch):
-    """Blocks of sixty rows."""
+    """Use blocks of sixty rows."""
     monkeypatch.setattr(base, "N_BLOCK_ROWS", 60)
 
 
 @given(st.lists(st.integers(0, 7)), st.integers(1, 20), st.integers(1, 60))
-def test_blocks_hold_all_rows_in_order_and_none_is_short(lengths, n_rows, n_values):
+def test_blocks_hold_all_rows_in_order(lengths, n_rows, n_values):
     ends = np.cumsum([0, *lengths])
     rows = np.arange(3 * ends[-1]).reshape(-1, 3)
     batches = [rows[a:b] for a, b in pairwise(ends)]
@@ -48,8 +48,8 @@ def test_blocks_hold_all_rows_in_order_and_none_is_short(lengths, n_rows, n_valu
         assert wanted <= len(found[-1]) < 2 * (wanted + longest)
 
 
-def test_a_stream_is_partial_fit_on_its_blocks(X, short_blocks):
-    batches = np.array_split(X, 18)  # of 9 or 10 rows
+def test_stream_equals_partial_fit_on_blocks(X, short_blocks):
+    batches = np.array_split(X, 18)  # batches of 9 or 10 rows
     streamed = clone(REP).fit_batches(iter(batches))
     by_hand = clone(REP)
     for block in blocks(batches, 60, 10**9):
@@ -58,7 +58,7 @@ def test_a_stream_is_partial_fit_on_its_blocks(X, short_blocks):
     np.testing.assert_array_equal(streamed.transform(X), by_hand.transform(X))
 
 
-def test_the_first_block_fixes_the_standardisation(X, short_blocks):
+def test_first_block_determines_the_standardisation(X, short_blocks):
     rep = clone(REP).fit_batches([X[:80], X[80:]])
     np.testing.assert_allclose(rep.standardizer_.mean, X[:80].mean(0), rtol=1e-5)
     streamed = rep.fit_batches([X[80:]])
@@ -92,7 +92,7 @@ def parquet(rows, folder):
     ],
     ids=["generator", "IterableDataset", "record batches", "data frames"],
 )
-def test_kinds_of_streams(X, short_blocks, stream, tmp_path, rounding):
+def test_all_kinds_of_streams_are_equal(X, short_blocks, stream, tmp_path, rounding):
     rep = clone(REP).fit_batches(stream(X, tmp_path))
     expected = clone(REP).fit_batches([X[:75], X[75:]]).transform(X)
     codes = np.concatenate(list(rep.transform_batches(stream(X, tmp_path))))
@@ -109,7 +109,7 @@ def test_names_of_columns_are_kept_and_checked(X, short_blocks):
         clone(REP).fit_batches([X[:90], X[90:, :12]])
 
 
-def test_a_stream_that_breaks_off_leaves_what_was_learned(X, short_blocks):
+def test_interrupted_stream_keeps_completed_blocks(X, short_blocks):
     def broken():
         yield from (X[:60], X[60:120], X[120:170])
         raise ConnectionError
@@ -126,7 +126,7 @@ class Failing(Callback):
         raise ZeroDivisionError
 
 
-def test_a_first_block_that_fails_leaves_nothing(X):
+def test_failing_first_block_leaves_an_unfitted_estimator(X):
     rep = clone(REP).set_params(callbacks=[Failing()])
     with pytest.raises(ZeroDivisionError):
         rep.fit_batches([X])
@@ -134,7 +134,7 @@ def test_a_first_block_that_fails_leaves_nothing(X):
         rep.transform(X)
 
 
-def test_a_stream_without_rows_is_refused(X):
+def test_stream_without_rows_is_rejected(X):
     with pytest.raises(ValueError, match="batches is empty"):
         clone(REP).fit_batches([])
     rep = clone(REP)

@@ -31,7 +31,7 @@ QUICK = {"n_components": 4, "max_epochs": 1}
         RandomEncoderRepresentation(4),
     ],
 )
-def test_representations_keep_their_promises(estimator):
+def test_representations_pass_the_checks(estimator):
     check_representation(estimator)
 
 
@@ -107,12 +107,12 @@ class Filling(DiffusionRepresentation):
         (Filling, "NaN is accepted"),
     ],
 )
-def test_broken_promises_are_found(broken, match):
+def test_checks_detect_broken_guarantees(broken, match):
     with torch.random.fork_rng(), pytest.raises(AssertionError, match=match):
         check_representation(broken(**QUICK))
 
 
-def test_names_must_be_as_many_as_columns():
+def test_number_of_feature_names_is_checked():
     class Padded(DiffusionRepresentation):
         def transform(self, X):
             return np.pad(super().transform(X), [(0, 0), (0, 1)])
@@ -130,7 +130,7 @@ class Mine(nn.Module):
         return self.map(x)
 
 
-def test_encoders_of_the_users_own_pass():
+def test_user_defined_encoders_pass():
     check_representation(DiffusionRepresentation(32, max_epochs=1, encoder=Mine))
 
 
@@ -162,11 +162,11 @@ class BarlowRepresentation(TrainedRepresentation):
         return BarlowModel, {"redundancy": self.redundancy}
 
 
-def test_an_estimator_with_an_objective_of_its_own_passes():
+def test_user_defined_objective_passes():
     check_representation(BarlowRepresentation(**QUICK))
 
 
-def test_an_objective_of_ones_own_is_minimised():
+def test_user_defined_objective_is_minimised():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(300, 3)) @ rng.normal(size=(3, 16))
     rep = BarlowRepresentation(
@@ -179,6 +179,6 @@ def test_an_objective_of_ones_own_is_minimised():
     assert signals.fit_transform(X.reshape(300, 1, 16)).shape == (300, 2)
 
 
-def test_others_have_other_promises():
+def test_other_estimators_are_rejected():
     with pytest.raises(AssertionError):
         check_representation(PCA(2))

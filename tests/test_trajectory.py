@@ -1,4 +1,4 @@
-"""Codes of several times: choosing one, votes, whole curves."""
+"""Codes at several times: selection, votes, classifiers of curves."""
 
 import pickle
 
@@ -30,7 +30,7 @@ ALL_HEADS = pytest.mark.parametrize("head", sorted(HEADS))
 
 @pytest.fixture(scope="module")
 def curves():
-    """Curves of 5 times and 2 components that tell the class at the fourth time."""
+    """Curves of 5 times and 2 components; the fourth time contains the class."""
     rng = np.random.default_rng(0)
     y = np.arange(300) % 2
     curves = rng.normal(size=(300, 5, 2))
@@ -40,7 +40,7 @@ def curves():
 
 @pytest.fixture(scope="module")
 def attentive(curves):
-    """Attention over five times, of which the fourth tells the class."""
+    """Attention over five times, of which the fourth contains the class."""
     return trained("attention", n_times=5).fit(*curves)
 
 
@@ -50,7 +50,7 @@ def trained(head, **parameters):
 
 
 @ALL_HEADS
-def test_heads_learn_what_one_time_tells(curves, head):
+def test_heads_learn_from_one_informative_time(curves, head):
     X, y = curves
     classifier = trained(head, n_times=5).fit(X[:200], y[:200])
     bayes = np.mean((X[200:, 6] > 0) == y[200:])
@@ -58,9 +58,9 @@ def test_heads_learn_what_one_time_tells(curves, head):
     assert classifier.score(X[200:], y[200:]) > bayes - 0.06
 
 
-def test_attention_goes_where_the_class_is(curves, attentive):
+def test_attention_is_on_the_informative_time(curves, attentive):
     (X, y), classifier = curves, attentive
-    # Looking there for one class is enough: the other is where it looks elsewhere.
+    # For one class this is enough; the other may attend to any time.
     assert (classifier.attention_.idxmax(axis=1) == 3).any()
     gap = (classifier.attention_.loc[0] - classifier.attention_.loc[1]).abs()
     assert gap.idxmax() == 3 or (classifier.attention_.idxmax(axis=1) == 3).all()
@@ -73,7 +73,7 @@ def test_attention_goes_where_the_class_is(curves, attentive):
         )
 
 
-def test_only_the_time_that_tells_the_class_matters(curves, attentive):
+def test_masking_the_informative_time_removes_the_accuracy(curves, attentive):
     (X, y), classifier = curves, attentive
     order = np.random.default_rng(0).permutation(len(X))
     width = X.shape[1] // 5
@@ -84,7 +84,7 @@ def test_only_the_time_that_tells_the_class_matters(curves, attentive):
         assert abs(score - 0.5) < 0.1 if time == 3 else score > 0.9
 
 
-def test_attention_under_a_mask(curves, attentive):
+def test_attention_with_a_mask(curves, attentive):
     X, classifier = curves[0], attentive
     only = classifier.attention(X, mask=[False, True, False, False, False, False])
     np.testing.assert_allclose(only, np.eye(5)[[1] * 300])
@@ -93,7 +93,7 @@ def test_attention_under_a_mask(curves, attentive):
 
 
 @pytest.mark.parametrize("mask", [[True] * 5, [False] * 6, [[True] * 6]])
-def test_masks_that_make_no_sense(curves, mask):
+def test_invalid_masks_are_rejected(curves, mask):
     X, y = curves
     classifier = trained("attention", n_times=5, max_epochs=1).fit(X, y)
     with pytest.raises(ValueError, match="must have 6 entries"):
@@ -108,8 +108,8 @@ def test_other_heads_have_no_attention(curves):
         classifier.attention(X)
 
 
-def test_a_representation_inside_is_one_before(table):
-    """Whether curves come from a step of a Pipeline or from inside is the same."""
+def test_representation_inside_equals_a_step_before(table):
+    """Curves from a step of a Pipeline or from a wrapped representation are equal."""
     X, y = table
     rep = DiffusionRepresentation(**REP).fit(X)
     inside = trained("gru", max_epochs=5, representation=rep).fit(X, y)
@@ -121,7 +121,7 @@ def test_a_representation_inside_is_one_before(table):
 
 
 @pytest.mark.parametrize("wrap", [lambda rep: rep, FrozenEstimator])
-def test_a_fitted_representation_is_used_as_it_is(table, wrap):
+def test_fitted_representation_is_used_unchanged(table, wrap):
     X, y = table
     rep = DiffusionRepresentation(**REP).fit(X)
     weights = [w.clone() for w in rep.net_.module_.parameters()]
@@ -134,7 +134,7 @@ def test_a_fitted_representation_is_used_as_it_is(table, wrap):
         assert torch.equal(before, after)
 
 
-def test_an_unfitted_representation_is_cloned(table):
+def test_unfitted_representation_is_cloned(table):
     X, y = table
     rep = VariationalDiffusionRepresentation(**REP)
     classifier = trained("concat", representation=rep, max_epochs=2).fit(X, y)
@@ -177,7 +177,7 @@ def test_fine_tuning_starts_from_the_codes(table):
     )
 
 
-def test_in_a_pipeline(table):
+def test_trajectory_classifier_in_a_pipeline(table):
     X, y = table
     pipe = make_pipeline(
         DiffusionRepresentation(**REP), trained("attention", n_times=3, max_epochs=20)
@@ -185,7 +185,7 @@ def test_in_a_pipeline(table):
     assert cross_val_score(pipe, X, y, cv=3).mean() > 0.7
 
 
-def test_repeats_and_pickles(curves):
+def test_trajectory_classifier_is_reproducible_and_pickled(curves):
     X, y = curves
     first = trained("gru", n_times=5, max_epochs=3).fit(X, y)
     second = pickle.loads(
@@ -208,14 +208,14 @@ def test_repeats_and_pickles(curves):
         ),
     ],
 )
-def test_parameters_that_contradict_each_other(curves, parameters, message):
+def test_contradictory_parameters_are_rejected(curves, parameters, message):
     X, y = curves
     with pytest.raises(ValueError, match=message):
         TrajectoryClassifier(**parameters).fit(X, y)
 
 
 def stacked(n=60, seed=0):
-    """Codes at three times, of which the second alone knows the class."""
+    """Codes at three times, of which only the second contains the class."""
     rng = np.random.default_rng(seed)
     y = rng.integers(0, 3, n)
     curves = rng.normal(size=(n, 3, 4))
@@ -223,7 +223,7 @@ def stacked(n=60, seed=0):
     return curves.reshape(n, 12), y
 
 
-def test_the_time_that_knows_the_answer_is_selected():
+def test_informative_time_is_selected():
     X, y = stacked()
     selector = TimeSelector(n_times=3).fit(X, y)
     assert selector.index_ == 1
@@ -233,7 +233,7 @@ def test_the_time_that_knows_the_answer_is_selected():
     assert TimeSelector(n_times=3).fit(X, np.column_stack([number, y])).index_ in (1, 2)
 
 
-def test_scores_are_those_of_leaving_out_one_row_after_the_other():
+def test_scores_equal_leave_one_out():
     X, y = stacked()
     targets = LabelBinarizer().fit_transform(y)
     for codes, score in zip(
@@ -251,16 +251,19 @@ def test_scores_are_those_of_leaving_out_one_row_after_the_other():
         assert score == pytest.approx(-min(errors), rel=1e-6)
 
 
-def test_the_last_time_is_kept_unless_another_is_clearly_better():
+def test_last_time_is_kept_unless_another_is_clearly_better():
     rng = np.random.default_rng(0)
-    X, y = rng.normal(size=(40, 12)), rng.integers(0, 2, 40)  # no time knows it
+    X, y = (
+        rng.normal(size=(40, 12)),
+        rng.integers(0, 2, 40),
+    )  # no time contains the class
     selector = TimeSelector(n_times=3).fit(X, y)
     assert selector.index_ == 2
     assert TimeSelector(n_times=3).fit(X[:, ::-1], y).index_ == 2
     assert selector.scores_.argmax() == 1  # by chance
 
 
-def test_good_times_have_more_votes():
+def test_votes_are_weighted_by_accuracy():
     X, y = stacked()
     vote = TimeVotingClassifier(n_times=3).fit(X, y)
     errors = -TimeSelector(n_times=3).fit(X, y).scores_
@@ -277,13 +280,13 @@ def test_good_times_have_more_votes():
 
 
 @pytest.mark.parametrize("estimator", [TimeSelector, TimeVotingClassifier])
-def test_columns_that_are_no_stack_are_refused(estimator):
+def test_number_of_columns_must_fit_n_times(estimator):
     X, y = stacked()
     with pytest.raises(ValueError, match="12 columns, which is not a multiple"):
         estimator(n_times=5).fit(X, y)
 
 
-def test_a_time_is_chosen_in_a_search_of_a_pipeline(digits):
+def test_time_selector_in_a_search(digits):
     X, y = digits
     rep = DiffusionRepresentation(
         4, t_grid=3, image_shape=(1, 8, 8), max_epochs=1, random_state=0

@@ -1,4 +1,4 @@
-"""Work that is counted instead of timed: passes, waits for the device, copies."""
+"""Counts of work: passes through networks, waits for the device, copies."""
 
 import tracemalloc
 from unittest.mock import patch
@@ -20,7 +20,7 @@ def X():
 
 
 def passes(call):
-    """Rows of every pass through a backbone while `call` runs."""
+    """Number of rows in each pass through a backbone during `call`."""
     rows, forward = [], MLPBackbone.forward
 
     def counted(self, x, condition=None):
@@ -33,7 +33,7 @@ def passes(call):
 
 
 @pytest.mark.parametrize("t_grid", [None, 1, 16])
-def test_a_curve_costs_one_pass_of_the_backbone(X, t_grid):
+def test_curve_takes_one_pass_through_the_backbone(X, t_grid):
     rep = DiffusionRepresentation(4, t_grid=t_grid, **REP).fit(X)
     n_blocks = -(-len(X) // BLOCK["cpu"])
     found = passes(lambda: rep.transform(X))
@@ -41,12 +41,12 @@ def test_a_curve_costs_one_pass_of_the_backbone(X, t_grid):
     assert len(X) <= sum(found) < len(X) + 32  # rows are padded to multiples of 32
 
 
-def test_full_conditioning_costs_a_pass_for_each_time(X):
+def test_full_conditioning_takes_a_pass_per_time(X):
     rep = DiffusionRepresentation(4, t_grid=3, time_conditioning="full", **REP).fit(X)
     assert len(passes(lambda: rep.transform(X[:10]))) == 3
 
 
-def test_a_step_encodes_its_batch_once(X):
+def test_step_encodes_its_batch_once(X):
     short = DiffusionRepresentation(4, augment=None, **REP)
     long = DiffusionRepresentation(4, augment=None, **REP | {"max_epochs": 5})
     before, after = passes(lambda: short.fit(X)), passes(lambda: long.fit(X))
@@ -54,7 +54,7 @@ def test_a_step_encodes_its_batch_once(X):
     assert len(after) - len(before) == 3 * 10
 
 
-def test_losses_are_read_once_in_an_epoch(X):
+def test_losses_are_read_once_per_epoch(X):
     def waits(max_epochs):
         count, read = [0], torch.Tensor.__float__
 
@@ -70,12 +70,12 @@ def test_losses_are_read_once_in_an_epoch(X):
             rep.fit(X)
         return count[0]
 
-    # Loss, denoising error and penalty; not one of the ten steps of an epoch waits.
+    # Loss, denoising error and penalty; none of the ten steps of an epoch waits.
     assert waits(5) - waits(3) == 2 * 3
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.uint8])
-def test_rows_are_not_copied_whole(dtype):
+def test_rows_are_not_copied_as_a_whole(dtype):
     X = np.random.default_rng(0).integers(0, 200, size=(40_000, 64)).astype(dtype)
     quick = {"max_epochs": 1, "batch_size": 4000, "network_size": 0.05}
     rep = DiffusionRepresentation(2, **REP | quick)
@@ -89,5 +89,5 @@ def test_rows_are_not_copied_whole(dtype):
         rep.transform(X[:n])
         peaks.append((fitted, tracemalloc.get_traced_memory()[1] - n * 2 * 4))
         tracemalloc.stop()
-    more = np.subtract(peaks[1], peaks[0]) / 20_000  # bytes for each row more
-    assert (more < 20).all()  # the order of the rows is eight; a row itself is 64
+    more = np.subtract(peaks[1], peaks[0]) / 20_000  # additional bytes per row
+    assert (more < 20).all()  # eight for the order of the rows; a row has 64

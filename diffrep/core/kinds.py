@@ -54,7 +54,7 @@ class Kind:
 
 
 def _view_of_images(data_shape):
-    # What has no colour is often writing, which means another thing mirrored.
+    # Images without colour are often writing, whose meaning changes if mirrored.
     return "photo" if data_shape[0] == 3 else "image"
 
 

@@ -38,7 +38,7 @@ def test_deform_without_bounds_is_the_identity():
 
 
 def centres(x):
-    """Centre of brightness of each image, in pixels from the middle."""
+    """Centre of brightness of each image, in pixels from the centre."""
     side = torch.arange(x.shape[-1]) - (x.shape[-1] - 1) / 2
     weight = x.sum((1, 2, 3))
     return torch.stack([(x.sum((1, i)) * side).sum(1) / weight for i in (2, 3)], dim=1)
@@ -54,8 +54,8 @@ def test_shift_moves_within_its_bound():
     assert torch.corrcoef(moved.T)[0, 1].abs() < 0.2
 
 
-def test_shift_moves_every_pixel_alike():
-    # two channels hold the coordinates of a pixel, so a view says where it is from
+def test_shift_moves_all_pixels_equally():
+    # two channels are the coordinates of pixels, so a view contains their origin
     side = torch.arange(21.0) - 10
     x = torch.zeros(50, 3, 21, 21)
     x[:, 0], x[:, 1] = side, side[:, None]
@@ -68,7 +68,7 @@ def test_shift_moves_every_pixel_alike():
 
 
 def spot(x, y):
-    """Copies of an image with a soft spot at (x, y) from its middle."""
+    """Copies of an image with a blurred spot at (x, y) from its centre."""
     side = torch.arange(41.0) - 20
     image = torch.exp(-((side - x) ** 2 + (side[:, None] - y) ** 2) / 8)
     return image.expand(300, 1, 41, 41)
@@ -88,17 +88,17 @@ def test_shear_moves_rows_in_proportion_to_their_height():
     assert 0.28 * 8 < moved[:, 0].abs().max() < 0.31 * 8
 
 
-def test_what_enters_an_image_is_its_border():
+def test_border_pixels_are_repeated():
     x = torch.full((20, 1, 6, 6), 2.5)
     torch.testing.assert_close(deform(x, rng(), shift=0.5), x)
 
 
-def test_bending_moves_pixels_smoothly_by_its_standard_deviation():
-    # two channels hold the coordinates of a pixel, so a view says where it is from
+def test_displacements_are_smooth_with_their_standard_deviation():
+    # two channels are the coordinates of pixels, so a view contains their origin
     side = torch.arange(41.0) - 20
     x = torch.stack([side.expand(41, 41), side[:, None].expand(41, 41)])
     view = deform(x.expand(2000, 2, 41, 41), rng(), **STILL | {"bending": 0.008})
-    moved = (view - x)[..., 1:-1, 1:-1]  # beyond the border there is nothing
+    moved = (view - x)[..., 1:-1, 1:-1]  # border pixels are repeated
     assert moved.square().mean().sqrt().item() == pytest.approx(0.008 * 41, rel=0.06)
     assert moved.mean((0, 2, 3)).abs().max() < 0.05
     # a cosine of three half waves has turned by 2 degrees of 90 from pixel to pixel
@@ -108,7 +108,7 @@ def test_bending_moves_pixels_smoothly_by_its_standard_deviation():
     assert torch.corrcoef(torch.stack([first, second]))[0, 1].abs() < 0.1
 
 
-def test_rotation_keeps_the_distance_and_its_bound():
+def test_rotation_keeps_distances_within_its_bound():
     x = torch.zeros(300, 1, 41, 41)
     x[:, :, 20, 32] = 1
     moved = centres(deform(x, rng(), **STILL | {"rotation": 30.0}))
@@ -120,11 +120,11 @@ def test_rotation_keeps_the_distance_and_its_bound():
     assert 25 < spread < 32
 
 
-def test_corruption_takes_from_the_same_column():
+def test_corrupted_entries_come_from_the_same_column():
     x = torch.arange(1000.0).view(250, 4)
     view = corrupt_features(x, rng(), share=0.4)
     changed = view != x
-    # an entry is replaced by itself once in 250 times
+    # one in 250 entries is replaced by itself
     assert changed.double().mean() == pytest.approx(0.4 * 249 / 250, abs=0.05)
     assert torch.equal(view % 4, x % 4)
     assert torch.isin(view, x).all()
@@ -136,7 +136,7 @@ def test_corrupted_entries_of_a_row_come_from_different_rows():
     assert (a == b).double().mean() < 0.03
 
 
-def test_gaussian_noise_has_its_spread():
+def test_gaussian_noise_has_its_standard_deviation():
     x = torch.full((200, 50), 3.0)
     noise = gaussian_noise(x, rng(), std=0.25) - x
     assert noise.std() == pytest.approx(0.25, rel=0.03)
@@ -144,25 +144,25 @@ def test_gaussian_noise_has_its_spread():
 
 
 def same(view, x):
-    """Whether each image of `view` is that of `x`, to the bit."""
+    """Whether each image of `view` equals that of `x`, bit for bit."""
     return (view == x).flatten(1).all(1)
 
 
 def test_crop_of_everything_is_the_identity():
     x = torch.randn(50, 3, 9, 7, generator=rng())
-    for aspect in (1.0, 4 / 3):  # no other rectangle has the whole area
+    for aspect in (1.0, 4 / 3):  # only one rectangle has the whole area
         view = crop(x, rng(), smallest=1.0, aspect=aspect)
         torch.testing.assert_close(view, x, atol=1e-5, rtol=0)
 
 
 def crop_boxes(smallest, aspect):
     """Sides and centres ``(2000, 2)`` of crops, as shares of the half sides."""
-    # two channels hold the coordinates of a pixel, so a view says where it is from
+    # two channels are the coordinates of pixels, so a view contains their origin
     across, down = [(torch.arange(n) + 0.5) / n * 2 - 1 for n in (20, 30)]
     x = torch.stack(torch.meshgrid(across, down, indexing="xy"))
     x = x.expand(2000, 2, 30, 20)
     view = crop(x, rng(), smallest=smallest, aspect=aspect)
-    # the outermost pixels may lie outside of the centres of those of the image
+    # the outermost pixels may lie beyond the pixel centres of the image
     inner, whole = view[..., 1:-1, 1:-1], x[..., 1:-1, 1:-1]
     moved = inner.mean((2, 3))
     sides = (inner * whole).mean((2, 3)) / (whole**2).mean((2, 3))
@@ -181,14 +181,14 @@ def test_crop_is_a_rectangle_within_its_bounds(smallest, aspect):
     assert area.mean() == pytest.approx((1 + smallest) / 2, abs=0.015)  # uniform
     assert area.std() == pytest.approx((1 - smallest) / math.sqrt(12), rel=0.05)
     ratio = (sides[:, 0] / sides[:, 1]).log()
-    # a longer rectangle of the same area would stick out
+    # a longer rectangle of the same area would not fit
     most = min(math.log(aspect), -math.log(smallest))
     assert most * 0.9 < ratio.max() < most + 1e-3
     assert -most - 1e-3 < ratio.min() < -most * 0.9
     assert ratio.mean().abs() < 0.02
 
 
-def test_crop_is_anywhere_alike():
+def test_position_of_crops_is_uniform():
     sides, moved = crop_boxes(0.3, 4 / 3)
     place = (moved / (1 - sides))[sides.amax(1) < 0.9]
     assert place.mean(0).abs().max() < 0.05
@@ -196,7 +196,7 @@ def test_crop_is_anywhere_alike():
     assert torch.corrcoef(place.T)[0, 1].abs() < 0.08
 
 
-def test_flip_mirrors_about_half_to_the_bit():
+def test_flip_mirrors_about_half_of_the_images():
     x = torch.randn(1000, 3, 5, 6, generator=rng())
     view = flip(x, rng())
     mirrored = same(view, x.flip(3))
@@ -209,13 +209,13 @@ STILL_COLORS |= {"share": 1.0, "grey": 0.0}
 
 
 def colors(n=500, n_channels=3):
-    """Images with another mean each."""
+    """Images with different means."""
     x = torch.randn(n, n_channels, 5, 6, generator=rng(7))
     return x + torch.randn(n, 1, 1, 1, generator=rng(8))
 
 
 def color_parts(x):
-    """What of a pixel is grey, and what is colour."""
+    """The grey part and the colour part of pixels."""
     grey = x.mean(1, keepdim=True)
     return grey, x - grey
 
@@ -227,7 +227,7 @@ def test_color_jitter_without_bounds_is_the_identity(n_channels):
     torch.testing.assert_close(view, x, atol=1e-5, rtol=0)
 
 
-def test_color_jitter_leaves_a_share_to_the_bit():
+def test_color_jitter_leaves_a_share_unchanged():
     x = colors(2000)
     assert torch.equal(color_jitter(x, rng(), share=0.0), x)
     assert same(color_jitter(x, rng(), share=1.0), x).sum() == 0
@@ -251,14 +251,14 @@ def test_color_jitter_keeps_grey_images_grey():
     assert color.abs().max() < 1e-5
 
 
-def test_hue_turns_about_the_grey_axis():
+def test_hue_rotates_about_the_grey_axis():
     x = colors()
     view = color_jitter(x, rng(), **STILL_COLORS | {"hue": 0.2})
     grey, color = color_parts(x)
     kept, turned = color_parts(view)
     torch.testing.assert_close(kept, grey, atol=1e-5, rtol=0)
     torch.testing.assert_close(turned.norm(dim=1), color.norm(dim=1))
-    # against the turn that Rodrigues' formula gives, by the angle of one pixel
+    # compared with Rodrigues' formula, for the angle of one pixel
     axis = torch.full((3,), 3**-0.5)[None, :, None, None]
     cross = torch.linalg.cross(axis, color, dim=1)
     angle = torch.atan2((turned * cross).sum(1), (turned * color).sum(1))
@@ -272,7 +272,7 @@ def test_hue_turns_about_the_grey_axis():
 
 
 def log_stretch(changed, part):
-    """The logarithm by which each image's part is stretched, all pixels alike."""
+    """Logarithm of the factor of each image, which is equal for all pixels."""
     factor = (changed * part).sum((1, 2, 3)) / (part**2).sum((1, 2, 3))
     stretched = factor[:, None, None, None] * part
     torch.testing.assert_close(changed, stretched, atol=1e-4, rtol=0)
@@ -299,7 +299,7 @@ def test_contrast_stretches_about_the_mean_of_an_image():
     assert 0.58 < change.max() < 0.6 + 1e-4
 
 
-def test_brightness_shifts_all_of_an_image_within_its_bound():
+def test_brightness_shifts_an_image_within_its_bound():
     x = colors()
     moved = color_jitter(x, rng(), **STILL_COLORS | {"brightness": 0.7}) - x
     shift = moved.mean((1, 2, 3))
@@ -309,7 +309,7 @@ def test_brightness_shifts_all_of_an_image_within_its_bound():
     assert shift.mean().abs() < 0.06
 
 
-def test_grey_removes_the_color_of_a_share():
+def test_grey_removes_the_colour_of_a_share():
     x = colors(2000)
     grey, _ = color_parts(x)
     only = STILL_COLORS | {"hue": 0.1, "saturation": 0.5}
@@ -320,7 +320,7 @@ def test_grey_removes_the_color_of_a_share():
     assert lost.double().mean() == pytest.approx(0.3, abs=0.04)
 
 
-def test_one_channel_has_no_color_to_change():
+def test_color_jitter_of_one_channel_has_no_saturation():
     x = colors(n_channels=1)
     only = {"saturation": 0.9, "hue": 0.5, "grey": 0.5}
     view = color_jitter(x, rng(), **STILL_COLORS | only)
@@ -328,7 +328,7 @@ def test_one_channel_has_no_color_to_change():
 
 
 def widths(n, largest):
-    """The standard deviations by which `blur` with this seed blurs `n` images."""
+    """Standard deviations of `blur` with this seed, for `n` images."""
     dot = torch.zeros(n, 1, 15, 15)
     dot[:, :, 7, 7] = 1
     row = blur(dot, rng(), largest, share=1.0)[:, 0, 7].double()
@@ -336,11 +336,11 @@ def widths(n, largest):
     return (-0.5 / (row[:, 8] / row[:, 7]).log()).sqrt()
 
 
-def test_blur_is_that_of_scipy():
+def test_blur_equals_scipy():
     x = torch.randn(60, 3, 9, 12, generator=rng(3))
     view = blur(x, rng(), 1.5, share=1.0)
     for image, blurred, std in zip(x, view, widths(60, 1.5), strict=True):
-        # scipy cannot do without a width
+        # scipy needs a width above 0
         expected = scipy.ndimage.gaussian_filter(
             image.numpy(), max(std.item(), 1e-3), mode="nearest", radius=3, axes=(1, 2)
         )
@@ -356,10 +356,10 @@ def test_widths_of_blur_are_uniform():
     assert std.std() == pytest.approx(1.5 / math.sqrt(12), rel=0.05)
 
 
-def test_blur_leaves_a_share_to_the_bit():
+def test_blur_leaves_a_share_unchanged():
     x = torch.randn(1000, 2, 6, 7, generator=rng(3))
     left = same(blur(x, rng(), share=0.3), x)
-    # widths close to 0 blur nothing
+    # widths close to 0 have no effect
     assert left.double().mean() == pytest.approx(0.7 + 0.3 * 0.07, abs=0.05)
     for nothing in ({"share": 0.0}, {"largest": 0.0}):
         assert torch.equal(blur(x, rng(), **nothing), x)
@@ -375,7 +375,7 @@ def test_cutout_zeroes_one_small_rectangle():
     view = cutout(x, rng(), largest=0.5)
     cut = view == 0
     assert torch.equal(view[~cut], x[~cut])
-    assert torch.equal(cut[:, :1].expand_as(cut), cut)  # all channels alike
+    assert torch.equal(cut[:, :1].expand_as(cut), cut)  # equal in all channels
     cut = cut[:, 0]
     down, across = cut.any(2), cut.any(1)
     assert torch.equal(cut, down[:, :, None] & across[:, None, :])
@@ -383,7 +383,7 @@ def test_cutout_zeroes_one_small_rectangle():
         starts = line[:, :1].int().sum(1) + (line[:, 1:] & ~line[:, :-1]).sum(1)
         assert starts.max() == 1
         assert line.sum(1).max() == line.shape[1] / 2
-    # A square away from the border has the same share of both sides.
+    # A square away from the border has equal sides.
     middle = ~(down[:, [0, -1]].any(1) | across[:, [0, -1]].any(1))
     apart = down.sum(1) / 16 - across.sum(1) / 24
     assert apart[middle].abs().max() < 1 / 16 + 1 / 24
@@ -429,7 +429,7 @@ def test_chain_can_be_pickled():
         (AUGMENTATIONS["photo"], 1.0),
     ],
 )
-def test_every_image_has_its_own_draw(augment, share):
+def test_images_have_independent_draws(augment, share):
     x = torch.randn(1, 3, 16, 20, generator=rng(3)).expand(100, 3, 16, 20)
     view = augment(x, rng())
     n_views = len(view.flatten(1).unique(dim=0))
@@ -444,13 +444,13 @@ VIEWS = AUGMENTATIONS | {
 
 
 def batch_for(name):
-    """Signals for the views of signals, images for all others."""
+    """Signals for views of signals, images for all others."""
     shape = (8, 3, 36) if name == "signal" else (8, 3, 6, 6)
     return torch.randn(shape, generator=rng())
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_views_are_seeded_and_change_nothing_else(name):
+def test_views_depend_on_the_generator_only(name):
     augment = VIEWS[name]
     x = batch_for(name)
     kept, state = x.clone(), torch.get_rng_state()
@@ -464,46 +464,46 @@ def test_views_are_seeded_and_change_nothing_else(name):
 
 
 @pytest.mark.parametrize("name", VIEWS)
-def test_views_are_of_the_type_of_the_data(name):
+def test_views_keep_the_dtype(name):
     augment = VIEWS[name]
     x = batch_for(name)
     view = augment(x, rng())
     double = augment(x.double(), rng())
     assert double.dtype == torch.float64
     torch.testing.assert_close(double.float(), view, atol=1e-5, rtol=0)
-    with torch.autocast("cpu", torch.bfloat16):  # as precision="bf16" trains
+    with torch.autocast("cpu", torch.bfloat16):  # as with precision="bf16"
         rounded = augment(x, rng())
     assert rounded.dtype == torch.float32
     torch.testing.assert_close(rounded, view, atol=0.05, rtol=0.02)
 
 
-def test_mixtures_are_of_two_rows_and_weigh_one_on_average():
+def test_mixup_mixes_two_rows_with_mean_weight_one():
     x = torch.eye(400)
     found, weight = mixup(x, torch.Generator().manual_seed(0))
     a = weight / 2
     torch.testing.assert_close(found.sum(1), torch.ones(400))
     own = found.diagonal()
     others = found.sum(1) - own
-    # a row that is mixed with itself stays what it is
+    # a row that is mixed with itself does not change
     apart = (found > 0).sum(1) == 2
     assert apart.float().mean() > 0.98
     torch.testing.assert_close(own[apart], a[apart])
     torch.testing.assert_close(others[apart], 1 - a[apart])
     assert weight.mean() == pytest.approx(1, abs=0.1)
-    assert found.sum(0).max() < 2.0001  # every row is somebody's other row once
+    assert found.sum(0).max() < 2.0001  # every row is the other row exactly once
 
 
 TIMELESS = {"shift": 0.0, "stretch": 0.0, "bending": 0.0}
 
 
-def test_warping_time_without_bounds_is_the_identity():
+def test_warp_time_without_bounds_is_the_identity():
     x = torch.randn(5, 3, 31, generator=rng())
     torch.testing.assert_close(warp_time(x, rng(), **TIMELESS), x, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("change", ["shift", "stretch", "bending"])
-def test_time_is_warped_within_its_bounds(change):
-    # A signal that rises with time says where a value of its view is from.
+def test_warp_time_stays_within_its_bounds(change):
+    # Values of an increasing signal show where those of its view are from.
     time = (2 * torch.arange(100) + 1) / 100 - 1
     x = torch.stack([time, -2 * time]).expand(300, 2, 100)
     view = warp_time(x, rng(), **TIMELESS | {change: 0.2})
@@ -528,7 +528,7 @@ def test_time_is_warped_within_its_bounds(change):
         assert (solution.abs().amax(1) * k).min() > 0.15
 
 
-def test_channels_are_rescaled_each_by_one_factor():
+def test_rescale_has_one_factor_per_channel():
     x = torch.randn(200, 3, 20, generator=rng()).abs() + 0.1
     factors = rescale(x, rng(), largest=0.3) / x
     torch.testing.assert_close(factors, factors[..., :1].expand_as(factors))
@@ -537,7 +537,7 @@ def test_channels_are_rescaled_each_by_one_factor():
     assert abs(float(torch.corrcoef(logs.T)[0, 1])) < 0.2
 
 
-def test_a_share_of_the_channels_is_dropped():
+def test_drop_channels_drops_a_share():
     x = torch.ones(2000, 4, 3)
     dropped = drop_channels(x, rng(), share=0.25)[..., 0] == 0
     assert float(dropped.float().mean()) == pytest.approx(0.25, abs=0.02)

@@ -24,7 +24,7 @@ def normal(*shape):
 
 
 @pytest.mark.parametrize("n_features", [1, 2, 3, 4, 7, 300, 5000])
-def test_columns_are_joined_equally_often_and_never_with_themselves(n_features):
+def test_columns_are_used_equally_often_in_sums(n_features):
     n_joined = min(3, n_features)
     columns = joined_columns(n_features, n_joined, 512)
     assert columns.shape == (512, n_joined)
@@ -45,7 +45,7 @@ def test_sums_have_unit_variance_in_correlated_columns():
     sums = (X[:, bank.columns] * weight).sum(2) + bias
     assert sums.var(0).median() == pytest.approx(0.9, abs=0.1)
     assert sums.var(0).max() < 1.1
-    # thresholds are normal too, whatever the mean of the columns
+    # thresholds are normal, too, for any mean of the columns
     assert sums.mean(0).std() == pytest.approx(1, abs=0.1)
     assert abs(sums.mean(0).mean()) < 0.15
     assert torch.equal(features[:, 5:], sums.clamp(min=0))
@@ -59,12 +59,12 @@ def test_columns_weigh_eight_times_the_random_features(n_features):
     assert share == pytest.approx(8, rel=1e-3)
 
 
-def test_wide_tables_enter_by_their_principal_components():
+def test_wide_tables_are_reduced_to_principal_components():
     X = normal(700, 30) @ normal(30, 1025) + 0.1 * normal(700, 1025)
     bank, features = fitted(X)
     assert features.shape == (700, bank.width) == (700, 512 + 512)
     found = features[:, :512] / bank.column_weight
-    # The spectrum falls after thirty components.
+    # The spectrum decreases after thirty components.
     pca = PCA(30, svd_solver="full").fit(X)
     cosines = found[:, :30].T @ torch.from_numpy(pca.transform(X)).float()
     cosines /= found[:, :30].norm(dim=0)[:, None] * found[:, :30].norm(dim=0)
@@ -73,7 +73,7 @@ def test_wide_tables_enter_by_their_principal_components():
     assert 0.99 < kept <= 1
 
 
-def test_few_rows_of_a_wide_table_have_as_many_components():
+def test_few_rows_of_a_wide_table_keep_all_components():
     X = normal(20, 2000)
     bank, features = fitted(X)
     found = features[:, :512] / bank.column_weight
@@ -83,7 +83,7 @@ def test_few_rows_of_a_wide_table_have_as_many_components():
     assert not any(weight.requires_grad for weight in bank.reduced.parameters())
 
 
-def test_constant_columns_do_no_harm():
+def test_constant_columns_have_finite_features():
     X = normal(100, 4)
     X[:, 1] = 0.0
     _, features = fitted(X)
@@ -91,8 +91,8 @@ def test_constant_columns_do_no_harm():
     assert fitted(torch.zeros(10, 3))[1].isfinite().all()
 
 
-def test_codes_see_what_is_not_linear():
-    # The class is a product of signs: no linear map of the columns has it.
+def test_codes_contain_interactions():
+    # The class is a product of signs, which no linear map of the columns contains.
     X = np.random.default_rng(0).normal(size=(1500, 4))
     y = X[:, 0] * X[:, 1] > 0
     rep = DiffusionRepresentation(64, max_epochs=0, random_state=0).fit(X)
@@ -104,7 +104,7 @@ def test_codes_see_what_is_not_linear():
 
 @pytest.fixture(scope="module")
 def signals():
-    """A bank of signals, and the 200 noisy steps (200, 2, 100) it is fitted to."""
+    """A fitted signal bank, and its 200 noisy step functions (200, 2, 100)."""
     X = normal(200, 2, 100).cumsum(2) / 5
     bank = SignalBank((2, 100))
     generator = torch.Generator().manual_seed(0)
@@ -130,7 +130,7 @@ def responses_by_hand(bank, x, scale):
 
 
 @pytest.mark.parametrize("scale", [0, 1, 3])
-def test_windows_of_signals_join_averages(signals, scale):
+def test_windows_of_signals_contain_averages(signals, scale):
     bank, X = signals
     found = bank.scales[scale] @ bank.windows(X[:1], scale)
     expected = responses_by_hand(bank, X[0], scale)
@@ -169,14 +169,14 @@ def test_levels_are_quantiles_of_responses(signals):
             np.testing.assert_allclose(below, share, atol=0.03)
 
 
-def test_scales_reach_over_the_signal():
+def test_scales_cover_the_signal():
     n_scales = {1: 1, 2: 1, 9: 1, 16: 1, 17: 2, 33: 3, 512: 6, 1025: 8}
     for length, n in n_scales.items():
         assert len(SignalBank((1, length)).scales) == n
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2), (1, 9), (2, 40)])
-def test_constant_and_short_signals_do_no_harm(shape):
+def test_constant_and_short_signals_have_finite_features(shape):
     for X in (torch.zeros(10, *shape), normal(10, *shape)):
         bank = SignalBank(shape)
         rows = bank.initialize(ViewedRows(X, list, torch.Generator().manual_seed(0)))
@@ -184,7 +184,7 @@ def test_constant_and_short_signals_do_no_harm(shape):
         assert rows.X.isfinite().all()
 
 
-def test_features_of_signals_do_not_jump(signals):
+def test_features_of_signals_are_continuous(signals):
     bank, X = signals
     before, after = bank(X), bank(X + 1e-6 * normal(*X.shape))
     assert (after - before).abs().max() < 1e-3

@@ -1,4 +1,4 @@
-"""Losses of the baselines against plain formulas."""
+"""Losses of the baselines, compared with formulas."""
 
 import math
 from functools import partial
@@ -62,7 +62,7 @@ def nt_xent(first, second, temperature):
 
 
 @pytest.mark.parametrize("temperature", [0.1, 0.5, 3.0])
-def test_contrastive_loss_is_the_formula(temperature):
+def test_contrastive_loss_equals_its_formula(temperature):
     first = randn(7, 4)
     second = first + randn(7, 4, seed=1)
     found = contrastive_loss(first, second, temperature)
@@ -71,10 +71,10 @@ def test_contrastive_loss_is_the_formula(temperature):
     swapped = contrastive_loss(second, first, temperature)
     torch.testing.assert_close(swapped, found.roll(7))
     longer = contrastive_loss(5 * first, second, temperature)
-    torch.testing.assert_close(longer, found)  # only directions count
+    torch.testing.assert_close(longer, found)  # only directions matter
 
 
-def test_contrastive_loss_at_its_ends():
+def test_extremes_of_the_contrastive_loss():
     alike = torch.ones(9, 3)
     expected = torch.full((18,), math.log(17))
     torch.testing.assert_close(contrastive_loss(alike, alike, 0.2), expected)
@@ -84,7 +84,7 @@ def test_contrastive_loss_at_its_ends():
     assert contrastive_loss(apart, apart, 0.05).max() < 1e-6
 
 
-def test_two_views_of_a_row_are_drawn_and_projected():
+def test_simclr_projects_two_views():
     drawn = []
 
     def view(x, generator):
@@ -100,7 +100,7 @@ def test_two_views_of_a_row_are_drawn_and_projected():
     assert loss.item() == pytest.approx(expected, rel=1e-4)
 
 
-def test_two_views_are_taken_at_one_time():
+def test_simclr_uses_one_time_for_both_views():
     model = make(
         ContrastiveModel, temperature=0.3, time_conditioned=True, augment=lambda x, _: x
     )
@@ -113,7 +113,7 @@ def test_two_views_are_taken_at_one_time():
     assert len(first.unique()) == 8
 
 
-def test_the_row_is_reconstructed_from_a_view():
+def test_autoencoder_reconstructs_the_row_from_a_view():
     model = make(AutoencoderModel, cross_entropy=False)
     x = randn(8, 6)
     reconstruction = model.decoder(model.encoder(x))
@@ -141,7 +141,7 @@ def test_cross_entropy_of_a_constant_decoder_is_the_entropy(shape):
     torch.testing.assert_close(loss, entropy)
 
 
-def test_features_and_channels_are_brought_to_their_own_range():
+def test_targets_of_cross_entropy_are_scaled_to_their_range():
     for shape, axes in [((6,), 0), ((2, 3, 4), (0, 2, 3))]:
         x = randn(30, *shape)
         x[:, 0] *= 7
@@ -150,7 +150,7 @@ def test_features_and_channels_are_brought_to_their_own_range():
         low = x.numpy().min(axes, keepdims=True)[0]
         high = x.numpy().max(axes, keepdims=True)[0]
         z = randn(30, 3)
-        # beyond the range seen at the start, a target is the end of it
+        # targets beyond the initial range are clipped
         for scale in (1, 3):
             target = ((scale * x.numpy() - low) / (high - low)).clip(0, 1)
             p = model.decoder(z).sigmoid().detach().numpy().astype(float)
@@ -170,7 +170,7 @@ def test_constant_features_have_a_target():
 
 @pytest.mark.parametrize("time_conditioned", [False, True])
 @pytest.mark.parametrize("cross_entropy", [False, True])
-def test_loss_is_the_negative_evidence_lower_bound(cross_entropy, time_conditioned):
+def test_vae_loss_is_the_negative_elbo(cross_entropy, time_conditioned):
     n_features = 6
     model = make(
         AutoencoderModel,
@@ -194,7 +194,7 @@ def test_loss_is_the_negative_evidence_lower_bound(cross_entropy, time_condition
     (z,), output = calls["decoder"]
     if cross_entropy:
         x = (x - x.amin(0)) / (x.amax(0) - x.amin(0))
-        # torch's Bernoulli takes shares as outcomes, without its own checks
+        # torch's Bernoulli accepts shares as outcomes if its checks are off
         likelihood = Bernoulli(logits=output, validate_args=False)
     else:
         likelihood = Normal(output, 1.0)
@@ -207,7 +207,7 @@ def test_loss_is_the_negative_evidence_lower_bound(cross_entropy, time_condition
     assert not torch.equal(z, mean)
 
 
-def test_code_that_is_decoded_is_a_draw_around_the_mean():
+def test_decoded_code_is_drawn_around_the_mean():
     model = make(AutoencoderModel, cross_entropy=False, code=GaussianCode())
     x = randn(20_000, 6)
     mean, log_variance = model.outputs(x, None).chunk(2, dim=1)

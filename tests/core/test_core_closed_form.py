@@ -1,4 +1,4 @@
-"""Closed forms against numpy, scipy and scikit-learn."""
+"""Closed forms, compared with numpy, scipy and scikit-learn."""
 
 import gc
 import weakref
@@ -25,7 +25,7 @@ def rng(seed=0):
 
 
 def correlated(n, n_features, decay=0.8):
-    """Rows whose standard deviations fall by `decay` from direction to direction."""
+    """Rows whose standard deviations decrease by the factor `decay`."""
     draws = np.random.default_rng(0)
     turn, _ = np.linalg.qr(draws.normal(size=(n_features, n_features)))
     scale = decay ** np.arange(n_features)
@@ -49,7 +49,7 @@ def smooth_images(n, channels=1, side=12):
     [(300, 12, 6), (300, 12, 12), (20, 60, 10), (500, 1, 1)],
     ids=["half", "all", "as many as rows", "one feature"],
 )
-def test_exact_if_the_start_spans_features_or_rows(n, n_features, k):
+def test_components_are_exact_for_small_matrices(n, n_features, k):
     X = correlated(n, n_features)
     mean, variances, directions = principal_components(X, k)
     rows = X.double().numpy()
@@ -60,7 +60,7 @@ def test_exact_if_the_start_spans_features_or_rows(n, n_features, k):
     np.testing.assert_allclose(cosines, 1, atol=1e-3)
 
 
-def test_close_where_the_start_is_small():
+def test_components_are_close_for_large_matrices():
     X = correlated(1000, 100, decay=0.9)
     _, variances, directions = principal_components(X, 10)
     pca = PCA(10, svd_solver="full").fit(X)
@@ -85,7 +85,7 @@ def test_directions_are_orthonormal_with_their_largest_entry_positive(n, n_featu
     assert (largest > 0).all()
     assert (variances >= 0).all()
     assert (variances.diff() <= 0).all()
-    # n rows vary in n - 1 directions
+    # n rows span n - 1 directions
     assert (variances[n - 1 :] <= 1e-6 * variances[0]).all()
 
 
@@ -97,13 +97,13 @@ def test_constant_data_have_no_variance():
         torch.testing.assert_close(directions.T @ directions, torch.eye(4))
 
 
-def test_components_follow_from_the_rows_alone():
+def test_components_are_deterministic():
     X = correlated(50, 40, decay=0.99)
     first, same = principal_components(X, 3), principal_components(X, 3)
     assert all(torch.equal(a, b) for a, b in zip(first, same, strict=True))
 
 
-def test_rows_are_freed_as_soon_as_a_bank_is_fitted():
+def test_rows_are_freed_after_a_bank_is_fitted():
     rows = ViewedRows.drawn(correlated(50, 6), lambda x, generator: x + 1, rng())
     features = rows.fit(RowBank((6,)))
     gone = weakref.ref(rows)
@@ -135,7 +135,7 @@ def test_stable_components_solve_the_generalised_eigenproblem():
     )
 
 
-def test_stable_components_are_principal_where_views_change_nothing():
+def test_stable_components_without_views_are_principal():
     X = correlated(300, 12)
     mean, maps = stable_components(X, torch.zeros(300, 12), 5)
     _, variances, directions = principal_components(X, 12)
@@ -170,7 +170,7 @@ def test_stable_components_of_degenerate_rows_are_finite(X, k):
 
 
 def responses(images, filters):
-    """Answers of `filters` to random patches that they were not made of."""
+    """Responses of `filters` to new random patches."""
     size = filters.shape[-1]
     patches = F.unfold(images, size).transpose(1, 2).flatten(0, 1)
     chosen = torch.randperm(len(patches), generator=rng(7))[:5000]
@@ -195,8 +195,8 @@ def test_responses_to_filters_are_hardly_correlated(channels):
     assert mean_squared_correlation(white) < mean_squared_correlation(colored) / 1.5
 
 
-def test_filters_find_the_shapes_that_images_are_made_of():
-    # One of four shapes of random contrast and brightness per patch.
+def test_filters_recover_the_shapes_in_images():
+    # Each patch is one of four shapes, with random contrast and brightness.
     shapes = torch.randn(4, 36, generator=rng(2))
     which = torch.randint(4, (600,), generator=rng(3))
     contrast, brightness = torch.rand(2, 600, 1, generator=rng(4))
@@ -211,14 +211,14 @@ def test_filters_have_zero_mean():
     filters = kmeans_filters(smooth_images(50, channels=3), 16, (6, 6), rng())
     assert filters.shape == (16, 3, 6, 6)
     assert filters.mean((1, 2, 3)).abs().max() < 1e-6 * filters.abs().max()
-    # so that brightness does not move the answers
+    # so responses do not depend on brightness
     images = smooth_images(50, channels=3)
     np.testing.assert_allclose(
         responses(images + 5, filters), responses(images, filters), atol=1e-3
     )
 
 
-def test_filters_follow_from_the_generator_alone():
+def test_filters_depend_on_the_generator_only():
     images = smooth_images(50)
     first, same, other = (kmeans_filters(images, 8, (4, 4), rng(s)) for s in (0, 0, 1))
     assert torch.equal(first, same)
@@ -235,7 +235,7 @@ def test_filters_follow_from_the_generator_alone():
     ],
     ids=["constant", "zero", "one pixel", "two patches"],
 )
-def test_filters_are_finite_where_nothing_varies(images, size):
+def test_filters_of_constant_images_are_finite(images, size):
     filters = kmeans_filters(images, 8, size, rng())
     assert filters.isfinite().all()
     assert torch.isfinite(F.conv2d(images, filters)).all()
@@ -262,20 +262,20 @@ def test_rotation_makes_all_variances_equal(variances):
     assert torch.equal(Q, equal_variances(variances.diag()))
 
 
-def test_rotation_from_a_start_stays_near_it_and_handles_correlation():
+def test_rotation_stays_close_to_its_start():
     rows = correlated(500, 12)
     C = torch.cov(rows.T)
     Q = equal_variances(C, torch.eye(12))
     torch.testing.assert_close(Q @ Q.T, torch.eye(12), atol=1e-5, rtol=0)
     found = (Q.T @ C @ Q).diagonal()
     torch.testing.assert_close(found, found.mean().expand(12), rtol=1e-4, atol=1e-9)
-    even = Q.T @ C @ Q  # nothing is left to do
+    even = Q.T @ C @ Q  # nothing changes
     torch.testing.assert_close(
         equal_variances(even, torch.eye(12)), torch.eye(12), atol=1e-2, rtol=0
     )
 
 
-def test_views_are_drawn_once_and_when_needed():
+def test_views_are_drawn_once_on_demand():
     drawn = []
 
     def augment(X, generator):
@@ -316,7 +316,7 @@ def test_a_bank_of_one_size_is_fitted_once():
     torch.testing.assert_close(rows.fit(other).X, other(rows.X))
 
 
-def test_components_of_very_wide_rows_take_no_square_matrix():
+def test_components_of_wide_rows_need_no_square_matrix():
     X = torch.randn(4, 200_000, generator=torch.Generator().manual_seed(0))
     mean, variances, directions = principal_components(X, 2)
     _, S, V = torch.linalg.svd(X - mean, full_matrices=False)

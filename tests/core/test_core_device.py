@@ -19,7 +19,7 @@ def test_streams_and_steps_are_independent():
     assert not torch.equal(a, torch.rand(5, generator=generator(1, Stream.STEP, 8)))
 
 
-def test_a_forked_block_is_seeded_and_leaves_no_trace():
+def test_forked_block_is_seeded_and_restores_generators():
     state = torch.get_rng_state()
     draws = []
     for seed in (5, 5, 6):
@@ -30,7 +30,7 @@ def test_a_forked_block_is_seeded_and_leaves_no_trace():
     assert not torch.equal(draws[0], draws[2])
 
 
-def test_a_block_that_fails_leaves_no_trace_either():
+def test_failing_forked_block_restores_generators():
     state = torch.get_rng_state()
 
     def fails():
@@ -40,11 +40,11 @@ def test_a_block_that_fails_leaves_no_trace_either():
     with pytest.raises(ZeroDivisionError):
         fails()
     assert torch.equal(torch.get_rng_state(), state)
-    with forked_rng(5):  # and the next block need not wait
+    with forked_rng(5):  # the next block need not wait
         pass
 
 
-def test_environment_chooses_the_device(monkeypatch):
+def test_environment_variable_selects_the_device(monkeypatch):
     monkeypatch.setenv("DIFFREP_DEVICE", "cpu")
     assert choose_device() == torch.device("cpu")
     monkeypatch.setenv("DIFFREP_DEVICE", "cpu:0")
@@ -53,7 +53,7 @@ def test_environment_chooses_the_device(monkeypatch):
 
 
 @pytest.mark.parametrize("device", ["nonsense", "cuda:99"])
-def test_a_device_that_is_not_there(device, monkeypatch):
+def test_missing_device_is_rejected(device, monkeypatch):
     with pytest.raises(ValueError, match=f"device='{device}' cannot be used.*'cpu'"):
         choose_device(device)
     monkeypatch.setenv("DIFFREP_DEVICE", device)

@@ -1,4 +1,4 @@
-"""Heads of curves, against what each of them is."""
+"""Heads, compared with their definitions and with torch."""
 
 import numpy as np
 import pytest
@@ -30,7 +30,7 @@ def test_concat_has_one_hidden_layer(curve):
     torch.testing.assert_close(concat(curve), concat.output(hidden))
 
 
-def test_gru_reads_in_order(curve):
+def test_gru_depends_on_the_order(curve):
     gru = head("gru")
     expected, _ = gru.gru(curve)
     torch.testing.assert_close(gru(curve), gru.output(expected[:, -1]))
@@ -38,7 +38,7 @@ def test_gru_reads_in_order(curve):
 
 
 def torch_attention(built, h):
-    """The same attention by torch's own module."""
+    """The same attention by torch's module."""
     with forked_rng(0):
         peer = nn.MultiheadAttention(h.shape[2], built.n_heads, batch_first=True)
     with torch.no_grad():
@@ -50,7 +50,7 @@ def torch_attention(built, h):
 
 
 @pytest.mark.parametrize("hidden", [[], [2], [T], [0, 1, 2, 3]])
-def test_attention_is_that_of_torch(curve, hidden):
+def test_attention_equals_torch(curve, hidden):
     built = head("attention", width=16)
     h = torch.cat([built.input(curve), built.token.expand(N, 1, -1)], dim=1)
     mask = torch.ones(T + 1, dtype=torch.bool)
@@ -62,7 +62,7 @@ def test_attention_is_that_of_torch(curve, hidden):
     torch.testing.assert_close(weights.mean(1), expected_weights, rtol=1e-4, atol=1e-5)
 
 
-def test_attention_weights_are_shares_and_obey_the_mask(curve):
+def test_attention_weights_sum_to_one_and_respect_the_mask(curve):
     built = head("attention")
     weights = built.attention(curve)
     torch.testing.assert_close(weights.sum(1), torch.ones(N))
@@ -70,12 +70,12 @@ def test_attention_weights_are_shares_and_obey_the_mask(curve):
     masked = built.attention(curve, mask)
     assert (masked[:, ~mask] == 0).all()
     changed = curve.clone()
-    changed[:, 1] += 5  # nobody looks there
+    changed[:, 1] += 5  # no attention there
     torch.testing.assert_close(built(changed, mask), built(curve, mask))
     assert not torch.allclose(built(changed), built(curve))
 
 
-def test_attention_knows_the_order():
+def test_attention_depends_on_the_order():
     built = head("attention")
     curve = torch.randn(2, T, C, generator=generator(3, Stream.START))
     assert not torch.allclose(built(curve), built(curve.flip(1)), atol=1e-4)
@@ -83,7 +83,7 @@ def test_attention_knows_the_order():
     torch.testing.assert_close(built(curve), built(curve.flip(1)))
 
 
-def test_sinusoids_are_those_of_transformers():
+def test_sinusoids_equal_those_of_transformers():
     places = AttentionHead(4, 2, 2, width=6).places
     expected = [
         [f(p / 10_000 ** (k / 6)) for f in (np.sin, np.cos) for k in (0, 2, 4)]

@@ -1,4 +1,4 @@
-"""Encoders, score networks and the models that join them."""
+"""Encoders, score networks and models."""
 
 from functools import partial
 
@@ -73,7 +73,7 @@ def gradients(model, n=16):
 @pytest.mark.parametrize("backbone", BACKBONES)
 @pytest.mark.parametrize("time_conditioned", [False, True])
 @pytest.mark.parametrize("score_network", [MLPScoreNetwork, UNet])
-def test_every_parameter_receives_a_gradient(
+def test_all_parameters_receive_a_gradient(
     code, backbone, time_conditioned, score_network
 ):
     built = make(
@@ -85,8 +85,8 @@ def test_every_parameter_receives_a_gradient(
         assert gradient.abs().max() > 0, name
 
 
-def test_dropped_codes_train_no_encoder_and_kept_ones_no_null_code():
-    model = make(PointCode(), code_dropout=1.0)  # a penalty falls on every code
+def test_dropped_codes_do_not_train_the_encoder():
+    model = make(PointCode(), code_dropout=1.0)  # the penalty applies to every code
     dropped = gradients(model)
     for name, gradient in dropped.items():
         if name.startswith("encoder"):
@@ -96,7 +96,7 @@ def test_dropped_codes_train_no_encoder_and_kept_ones_no_null_code():
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_times_beyond_the_span_are_read_as_its_ends(backbone):
+def test_times_beyond_the_training_times_are_clipped(backbone):
     encoder = make(encoder=partial(Encoder, backbone, (0.2, 0.7))).encoder
     x = torch.randn(6, *IMAGE, generator=rng(1))
     codes = [encoder(x, torch.full((6,), t)) for t in (0.0, 0.2, 0.5, 0.7, 1.0)]
@@ -106,7 +106,7 @@ def test_times_beyond_the_span_are_read_as_its_ends(backbone):
 
 
 @pytest.mark.parametrize("backbone", BACKBONES)
-def test_time_enters_every_stage(backbone):
+def test_time_is_an_input_of_every_stage(backbone):
     encoder = make(encoder=partial(Encoder, backbone, SPAN)).encoder
     x = torch.randn(6, *IMAGE, generator=rng(1))
     early, late = (torch.randn(6, 64, generator=rng(seed)) for seed in (2, 3))
@@ -116,7 +116,7 @@ def test_time_enters_every_stage(backbone):
         assert not torch.allclose(one, other, atol=1e-4)
 
 
-def test_curve_stacks_single_codes_that_differ():
+def test_curve_stacks_single_codes():
     model = make(encoder=partial(Encoder, ConvBackbone, SPAN))
     x, times = torch.randn(4, *IMAGE, generator=rng(1)), torch.tensor([0.1, 0.5, 0.9])
     curve = model.curve(x, times)
@@ -139,7 +139,7 @@ def test_variational_code_is_the_mean():
 
 @pytest.mark.parametrize("shape", [(1, 5, 7), (3, 11, 9), (1, 8, 8), (1, 3, 3)])
 @pytest.mark.parametrize("score_network", [MLPScoreNetwork, UNet])
-def test_images_of_odd_sides(shape, score_network):
+def test_images_with_odd_sides(shape, score_network):
     encoder = partial(Encoder, ConvBackbone, SPAN)
     model = make(encoder=encoder, score_network=score_network, shape=shape)
     x = torch.randn(2, *shape, generator=rng(1))
@@ -147,7 +147,7 @@ def test_images_of_odd_sides(shape, score_network):
     assert torch.isfinite(model(x, x, rng())["denoising"])
 
 
-def test_start_is_drawn_from_the_generator_alone():
+def test_initial_weights_depend_on_the_generator_only():
     state = torch.get_rng_state()
     one, same = make(), make()
     other = make()
@@ -164,7 +164,7 @@ def test_start_is_drawn_from_the_generator_alone():
 @pytest.mark.parametrize(
     ("layer", "fan_in"), [(Linear(50, 400), 50), (Conv2d(6, 400, 3), 54)]
 )
-def test_start_is_uniform_within_the_fan_in(layer, fan_in):
+def test_initial_weights_are_uniform_within_the_fan_in(layer, fan_in):
     init_weights(layer, rng())
     for drawn in (layer.weight, layer.bias):
         scaled = drawn.detach() * fan_in**0.5
@@ -172,7 +172,7 @@ def test_start_is_uniform_within_the_fan_in(layer, fan_in):
         assert scaled.std() == pytest.approx(3**-0.5, rel=0.08)
 
 
-def test_only_the_encoder_sees_the_view():
+def test_only_the_encoder_receives_the_view():
     model = make()
     x = torch.randn(16, *IMAGE, generator=rng(1))
     plain, blind = model(x, x, rng(2)), model(x, 0 * x, rng(2))
@@ -189,14 +189,14 @@ class Narrow(nn.Module):
 
 
 @pytest.mark.parametrize("name", ["encoder", "score_network"])
-def test_wrong_output_is_named(name):
+def test_error_names_the_network_with_a_wrong_output(name):
     model = make(**{name: Narrow})
     x = torch.zeros(2, *IMAGE)
     with pytest.raises(ValueError, match=rf"{name} Narrow.*\(2, 2\).*expected \(2, "):
         model.check_shapes(x)
 
 
-def test_kl_is_per_coordinate_of_the_space_as_the_error_is():
+def test_kl_is_a_mean_over_coordinates():
     model = make(GaussianCode(0.01), shape=(300,), time_conditioned=False)
     model.space = PrincipalSpace((300,))
     model.score_network = MLPScoreNetwork(model.space.shape, 5)
@@ -211,8 +211,8 @@ def test_kl_is_per_coordinate_of_the_space_as_the_error_is():
 
 
 @pytest.mark.parametrize("n_features", [3, 40])
-def test_every_component_learns_from_the_first_step(n_features):
-    # also those that start at zero, for which the features do not suffice
+def test_all_components_learn_from_the_first_step(n_features):
+    # also those that start at zero
     X = torch.randn(50, n_features, generator=rng())
     encoder = Encoder(MLPBackbone, SPAN, (n_features,), 5, time_conditioned=False)
     init_weights(encoder, rng())
@@ -223,7 +223,7 @@ def test_every_component_learns_from_the_first_step(n_features):
 
 
 @pytest.mark.parametrize("n_outputs", range(1, 34))
-def test_rounding_of_a_row_does_not_depend_on_its_place(n_outputs, rounding):
+def test_rounding_does_not_depend_on_the_position_of_a_row(n_outputs, rounding):
     draws = torch.Generator().manual_seed(0)
     for n_inputs in (1, 4, 5, 7, 8, 9, 13, 21, 30, 64, 101):
         x = torch.randn(256, n_inputs, generator=draws)

@@ -1,9 +1,9 @@
-"""Losses against closed forms of Gaussian data.
+"""Losses, compared with closed forms for Gaussian data.
 
 One coordinate, x0 ~ N(0, 1), code z = x0 + tau n with squared correlation u of
-z and x0: the variance left is v = 1 - u, and the least loss at one noise level
-follows from E[x0 | x_t, z]. A null code is u = 0. Reference values are the
-averages over t of these, by quadrature.
+z and x0: the residual variance is v = 1 - u, and the smallest loss at a noise level
+follows from E[x0 | x_t, z]. For a null code u = 0. Reference values are averages over
+t, computed by quadrature.
 """
 
 import pytest
@@ -27,7 +27,7 @@ N = 400_000
 
 
 class Oracle(nn.Module):
-    """The best F there is, which is given x_t, t and z = x0 + tau n."""
+    """The optimal F, which receives x_t, t and z = x0 + tau n."""
 
     def __init__(self, sde, scheme, u):
         super().__init__()
@@ -49,7 +49,7 @@ class Oracle(nn.Module):
 
 
 def model_and_draws(sde, scheme, density, u, shift=0.0, tilt=0.0):
-    """Return a model whose F is an oracle, and x0, eps, t, z of many rows."""
+    """Return a model with an optimal F, and x0, eps, t, z of many rows."""
     oracle = Oracle(sde, scheme, u)
     oracle.shift, oracle.tilt = shift, tilt
     model = DiffusionModel(
@@ -72,7 +72,7 @@ def model_and_draws(sde, scheme, density, u, shift=0.0, tilt=0.0):
 
 
 def losses(*case, **change):
-    """Losses of single rows, as a model with an oracle computes them."""
+    """Losses of single rows, computed by a model with an optimal F."""
     model, draws = model_and_draws(*case, **change)
     return model.denoising_error(*draws)
 
@@ -90,7 +90,9 @@ REFERENCE = [
 
 @pytest.mark.parametrize(("sde", "scheme", "density", "values"), REFERENCE)
 @pytest.mark.parametrize("i", [0, 1, 2])
-def test_loss_of_the_oracle(sde, scheme, density, values, i):
+def test_loss_of_the_best_network_equals_the_closed_form(
+    sde, scheme, density, values, i
+):
     u = [0.0, 0.5, 0.9][i]
     found = losses(sde, scheme, density, u)
     tolerance = 5 * float(found.std()) / N**0.5

@@ -1,4 +1,4 @@
-"""What F is shown and asked for: identities that hold at every noise level."""
+"""Inputs, targets and weights of F: identities at all noise levels."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ def draw(sde, n=50_000):
 
 @SCHEMES
 @SDES
-def test_the_target_reads_as_x0(scheme, sde):
+def test_target_and_denoised_are_inverse(scheme, sde):
     x0, eps, alpha, sigma = draw(sde)
     F = scheme.target(x0, eps, alpha, sigma)
     found = scheme.denoised(alpha * x0 + sigma * eps, F, alpha, sigma)
@@ -48,5 +48,5 @@ def test_edm_has_unit_variance_at_every_level(sde):
         torch.testing.assert_close(
             rows.var(1), torch.ones(6, dtype=torch.float64), rtol=0.03, atol=0
         )
-    # and neither says anything of the other before F has learned something
+    # and they are uncorrelated
     assert (shown * EDM.target(x0, eps, alpha, sigma)).mean(1).abs().max() < 0.03

@@ -1,7 +1,7 @@
-"""Proposition 2.1 of Mittal et al. (2023), as far as it can be shown exactly.
+"""Proposition 2.1 of Mittal et al. (2023), for the parts that hold exactly.
 
-At the last time x_T is free of x0, so denoising with a code is an autoencoder;
-with a code that says nothing the loss is that of the best denoiser without it.
+At the last time x_T is independent of x0, so denoising with a code is an autoencoder.
+With a useless code the loss is that of the best denoiser without it.
 """
 
 from functools import partial
@@ -31,7 +31,7 @@ def randn(*shape, seed=0):
 
 
 def output_for(x0hat, shown, preconditioning, alpha, sigma):
-    """What a score network has to answer for the estimate `x0hat`."""
+    """Output of a score network whose estimate is `x0hat`."""
     if preconditioning is Plain:
         return (shown - alpha * x0hat) / sigma
     power = alpha**2 + sigma**2
@@ -70,9 +70,7 @@ def diffusion_model(sde, preconditioning, score_network, t=1.0):
 
 @pytest.mark.parametrize("sde", [VE(), VP()], ids=str)
 @pytest.mark.parametrize("preconditioning", [EDM, Plain])
-def test_trained_at_the_last_time_without_its_noise_it_is_the_autoencoder(
-    sde, preconditioning
-):
+def test_model_at_the_last_time_is_an_autoencoder(sde, preconditioning):
     own = partial(Ignorant, sde=sde, preconditioning=preconditioning)
     model = diffusion_model(sde, preconditioning, own)
     autoencoder = AutoencoderModel(
@@ -107,7 +105,7 @@ def test_trained_at_the_last_time_without_its_noise_it_is_the_autoencoder(
 @pytest.mark.parametrize("t", [0.2, 0.5, 0.9])
 @pytest.mark.parametrize("preconditioning", [EDM, Plain])
 @pytest.mark.parametrize("precision", [0.0, 2.0, float("inf")])
-def test_loss_of_the_best_denoiser_falls_with_what_the_code_tells(
+def test_loss_of_the_best_denoiser_decreases_with_information(
     precision, preconditioning, t
 ):
     # White Gaussian x0, a code z = x0 + noise of this precision (0: no code; inf:
@@ -134,7 +132,7 @@ def test_loss_of_the_best_denoiser_falls_with_what_the_code_tells(
 
 
 class Told(nn.Module):
-    """Score network that gives the answer it was told."""
+    """Score network that returns a given output."""
 
     def __init__(self, shape, n_components):
         super().__init__()

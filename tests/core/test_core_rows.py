@@ -1,4 +1,4 @@
-"""Rows that become standardised batches."""
+"""Standardised batches of rows."""
 
 import numpy as np
 import pytest
@@ -20,7 +20,7 @@ def values(dtype, order="C"):
     "dtype", ["f8", "f4", "f2", ">f4", ">i2", "u1", "i8", "u2", "?"]
 )
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_any_type_is_standardised_alike(dtype, order):
+def test_all_dtypes_are_standardised_equally(dtype, order):
     X = values(dtype, order)
     scaler = StandardScaler().fit(X.astype(float))
     rows = Rows(X, Standardizer(scaler.mean_, scaler.scale_), (4,), (4,), "cpu")
@@ -32,19 +32,19 @@ def test_any_type_is_standardised_alike(dtype, order):
     np.testing.assert_array_equal(rows[10:20][0], rows[np.arange(10, 20)][0])
 
 
-def test_large_offsets_lose_nothing():
+def test_large_offsets_keep_precision():
     X = 1e9 + np.arange(100.0)[:, None]
     rows = Rows(X, Standardizer([1e9], [1.0]), (1,), (1,), "cpu")
     assert rows[5:8][0].flatten().tolist() == [5, 6, 7]
 
 
-def test_wild_values_are_clipped():
+def test_extreme_values_are_clipped():
     X = np.array([[1e300, -1e300, 1.0]])
     x, _ = Rows(X, Standardizer(np.zeros(3), np.ones(3)), (3,), (3,), "cpu")[:1]
     assert x.tolist() == [[CLIP, -CLIP, 1.0]]
 
 
-def test_classes_are_given_out_beside_the_rows():
+def test_batches_contain_classes():
     y = np.array([2, 0, 1, 0])
     rows = Rows(
         np.eye(4),
@@ -65,7 +65,7 @@ def test_classes_are_given_out_beside_the_rows():
 @pytest.mark.parametrize(
     ("n", "share", "n_valid"), [(100, 0.25, 25), (2, 0.1, 1), (2, 0.9, 1)]
 )
-def test_held_out_rows_are_the_others(n, share, n_valid):
+def test_held_out_rows_are_the_complement(n, share, n_valid):
     train, valid = hold_out(n, share, np.random.default_rng(0))
     assert len(valid) == n_valid
     assert sorted([*train, *valid]) == list(range(n))
@@ -73,7 +73,7 @@ def test_held_out_rows_are_the_others(n, share, n_valid):
 
 
 class Watched(np.ndarray):
-    """Counts the rows that are read at a time."""
+    """Array that counts the rows read at a time."""
 
     largest = 0
 
@@ -84,7 +84,7 @@ class Watched(np.ndarray):
 
 
 @pytest.mark.parametrize(("n", "batch_size"), [(10, 3), (9, 3), (2, 256), (1000, 256)])
-def test_an_epoch_deals_out_every_row_once(n, batch_size):
+def test_epoch_contains_every_row_once(n, batch_size):
     X = np.arange(float(n))[:, None].view(Watched)
     Watched.largest = 0
     rows = Rows(X, Standardizer([0.0], [n / CLIP]), (1,), (1,), "cpu")
@@ -105,13 +105,13 @@ def images(n=20, side=12):
     return torch.randn(n, 2, side, side, generator=torch.Generator().manual_seed(0))
 
 
-def test_areas_are_averaged():
+def test_average_over_areas():
     torch.testing.assert_close(
         averaged(images(), (4, 6)), pooled := F.avg_pool2d(images(), (3, 2))
     )
     assert pooled.shape == (20, 2, 4, 6)
     torch.testing.assert_close(averaged(images(), (12, 12)), images())
-    # sides that do not divide: a pixel on a border counts for both of its areas
+    # if sides do not divide, a pixel on a border belongs to both areas
     odd = averaged(images(), (5, 7))
     torch.testing.assert_close(odd.mean((2, 3)), images().mean((2, 3)))
     enlarged = images().repeat_interleave(5, 2).repeat_interleave(7, 3)
@@ -119,7 +119,7 @@ def test_areas_are_averaged():
 
 
 @pytest.mark.parametrize("resident", [False, True])
-def test_large_images_come_as_averages(resident):
+def test_large_images_are_averaged(resident):
     X = images().flatten(1).numpy()
     rows = Rows(
         X,
@@ -151,7 +151,7 @@ def test_points_are_computed_once(monkeypatch):
         for _ in range(2):
             points, seen = rows[np.array([5, 90])]
             torch.testing.assert_close(points, 2 * seen)
-        assert Space.n_rows == n_rows  # in multiples of 32
+        assert Space.n_rows == n_rows  # multiples of 32
     monkeypatch.setattr(diffrep.core.rows, "MAX_VALUES", 299)
     assert Rows(*args, space=Space(), hold_points=True)._all_points is None
 

@@ -1,4 +1,4 @@
-"""Samplers on data whose best denoiser is known: marginals, order, modes."""
+"""Samplers for data with a known denoiser: marginals, order, modes."""
 
 import math
 from functools import partial
@@ -43,7 +43,7 @@ def variance_error(found, variances):
     return (found.var(0) / variances - 1).abs().max()
 
 
-def test_levels_fall_to_zero():
+def test_noise_levels_decrease_to_zero():
     levels = noise_levels(50.0, 0.01, 30)
     assert len(levels) == 31
     assert levels[0] == pytest.approx(50)
@@ -55,7 +55,7 @@ def test_levels_fall_to_zero():
 @pytest.mark.parametrize("name", SAMPLERS)
 def test_samples_have_mean_and_variance_of_the_data(name):
     found = descended(SAMPLERS[name], noise_levels(50.0, 0.01, 60))
-    # 1 / (1 - snr^2): what a Langevin step of this size adds to the variance
+    # 1 / (1 - snr^2): increase of the variance by a Langevin step of this size
     bound = 0.06 if name == "predictor_corrector" else 0.035
     assert variance_error(found, VARIANCES) < bound
     assert ((found.mean(0) - MEAN).abs() < 0.04 * VARIANCES.sqrt() + 0.005).all()
@@ -63,14 +63,14 @@ def test_samples_have_mean_and_variance_of_the_data(name):
 
 @pytest.mark.parametrize("name", SAMPLERS)
 @pytest.mark.parametrize("nu", [3.0, 0.5])
-def test_marginals_on_the_way_are_those_of_the_process(name, nu):
+def test_intermediate_marginals_equal_those_of_the_process(name, nu):
     # Fokker-Planck: at every level the density is that of x0 + nu eps.
     levels = noise_levels(50.0, nu, 200)[:-1]
     found = descended(SAMPLERS[name], levels)
     assert variance_error(found, VARIANCES + nu**2) < 0.05
 
 
-def test_few_steps_of_the_corrected_noise_are_as_good_as_many_textbook_ones():
+def test_corrected_noise_needs_fewer_steps():
     def euler_maruyama(denoise, y, nu, lower, draw):
         v = nu**2 - lower**2
         y = y + v / nu**2 * (denoise(y, nu) - y)
@@ -82,7 +82,7 @@ def test_few_steps_of_the_corrected_noise_are_as_good_as_many_textbook_ones():
 
 
 @pytest.mark.parametrize("sde", [VP(), SubVP()], ids=str)
-def test_the_reverse_sde_agrees_with_its_textbook_form(sde):
+def test_reverse_sde_agrees_with_euler_maruyama(sde):
     """The same marginals as ``dx = (f - g^2 score) dt + g dw`` in x and t."""
     draw, x = drawing(1), drawing(0)()
     times = torch.linspace(1, sde.t_min, 1500)
@@ -99,7 +99,7 @@ def test_the_reverse_sde_agrees_with_its_textbook_form(sde):
     assert ((found.mean(0) - x.mean(0)).abs() < 0.05 * VARIANCES.sqrt() + 0.01).all()
 
 
-def test_probability_flow_is_the_known_linear_map_and_of_second_order():
+def test_probability_flow_is_a_linear_map_of_second_order():
     def error(n_steps):
         y = drawing(3, (50, 4))()
         high, low = 20.0, 0.1
@@ -115,7 +115,7 @@ def test_probability_flow_is_the_known_linear_map_and_of_second_order():
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_modes_get_their_share(name):
+def test_modes_are_sampled_in_proportion(name):
     # x0 is 1 with probability 0.7, else -1.
     def denoise(y, nu):
         return torch.tanh(y / nu**2 + math.log(0.7 / 0.3) / 2)
@@ -125,7 +125,7 @@ def test_modes_get_their_share(name):
     assert (found > 0).float().mean() == pytest.approx(0.7, abs=0.02)
 
 
-def test_a_predictor_step_to_zero_is_not_corrected():
+def test_last_predictor_step_has_no_corrector():
     y = drawing(4)()
     for step in (reverse_sde_step, predictor_corrector_step, probability_flow_step):
         found = step(gaussian, y, 0.3, 0.0, None)
@@ -133,7 +133,7 @@ def test_a_predictor_step_to_zero_is_not_corrected():
 
 
 class Oracle(torch.nn.Module):
-    """Answers what the best denoiser of N(0, variance) data would."""
+    """Optimal score network for data from N(0, variance)."""
 
     def __init__(self, sde, preconditioning, variance):
         super().__init__()
@@ -143,7 +143,7 @@ class Oracle(torch.nn.Module):
         alpha, sigma = self.sde.alpha(t)[:, None], self.sde.sigma(t)[:, None]
         power = alpha**2 + sigma**2
         x_t = shown if self.preconditioning is Plain else shown * power.sqrt()
-        # A code above 0 says that x0 is 3 higher.
+        # A code above 0 shifts x0 by 3.
         mean = torch.where(z > 0, 3.0, 0.0)
         x0hat = mean + alpha * self.variance * (x_t - alpha * mean) / (
             alpha**2 * self.variance + sigma**2
@@ -174,7 +174,7 @@ def model_of(sde, preconditioning, variance=2.0):
 @pytest.mark.parametrize("preconditioning", [EDM, Plain])
 @pytest.mark.parametrize("sde", [VE(), VP(), SubVP()], ids=str)
 @pytest.mark.parametrize("guidance", [0.0, 1.0, 2.0])
-def test_a_model_samples_the_same_whatever_process_and_preconditioning(
+def test_samples_do_not_depend_on_process_and_preconditioning(
     sde, preconditioning, guidance
 ):
     model = model_of(sde, preconditioning)
@@ -189,6 +189,6 @@ def test_a_model_samples_the_same_whatever_process_and_preconditioning(
         found = descend(
             reverse_sde_step, denoise, levels[0] * draw() + 3 * guidance, levels, draw
         )
-    # The estimate is linear in the mean, so guidance moves the mean that far.
+    # The estimate is linear in the mean, and so is the effect of guidance.
     assert (found.mean(0) - 3 * guidance).abs().max() < 0.06
     assert variance_error(found, torch.tensor([2.0, 2.0])) < 0.04

@@ -1,4 +1,4 @@
-"""Noise processes against simulated paths, identities and published values."""
+"""Noise processes, compared with simulations, identities and published values."""
 
 import pytest
 import torch
@@ -13,7 +13,7 @@ def times(n=41, t_min=0.01):
 
 
 class TwoFunctions(SDE):
-    """The same process, of which only alpha and sigma are known."""
+    """The same process, given by alpha and sigma only."""
 
     def __init__(self, sde):
         self.sde, self.t_min = sde, sde.t_min
@@ -26,7 +26,7 @@ class TwoFunctions(SDE):
 
 
 @SDES
-def test_rest_follows_from_alpha_and_sigma(sde):
+def test_derived_functions_follow_from_alpha_and_sigma(sde):
     derived, t = TwoFunctions(sde), times()
     x = torch.ones(len(t), 3, dtype=torch.float64)
     torch.testing.assert_close(derived.drift(x, t), sde.drift(x, t))
@@ -37,7 +37,7 @@ def test_rest_follows_from_alpha_and_sigma(sde):
 
 
 @SDES
-def test_derivatives_work_where_gradients_are_switched_off(sde):
+def test_derivatives_work_without_gradients(sde):
     with torch.inference_mode():
         t = times()
         f = TwoFunctions(sde).drift(torch.ones_like(t), t)
@@ -49,7 +49,7 @@ def test_derivatives_work_where_gradients_are_switched_off(sde):
 
 @SDES
 @pytest.mark.parametrize("end", [0.3, 0.8])
-def test_marginals_of_simulated_paths(sde, end):
+def test_simulated_paths_have_the_marginals(sde, end):
     generator = torch.Generator().manual_seed(0)
     n_paths, n_steps = 20_000, 1000
     x = torch.full((n_paths, 1), 2.0, dtype=torch.float64)
@@ -67,7 +67,7 @@ def test_marginals_of_simulated_paths(sde, end):
     assert x.var() == pytest.approx(float(variance), rel=0.05)
 
 
-def test_published_values():
+def test_published_values_of_processes():
     t = torch.tensor([0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
     expected = torch.tensor([0.707, 1.657, 3.884, 9.103, 21.33, 50.0])
     torch.testing.assert_close(VE().sigma(t), expected, rtol=1e-3, atol=0)
@@ -77,7 +77,7 @@ def test_published_values():
 
 
 @pytest.mark.parametrize("t", [0.01, 0.5, 1.0])
-def test_vp_keeps_the_variance_and_sub_vp_has_less(t):
+def test_vp_preserves_the_variance(t):
     t = torch.tensor([t], dtype=torch.float64)
     vp, sub = VP(), SubVP()
     torch.testing.assert_close(vp.alpha(t) ** 2 + vp.sigma(t) ** 2, torch.ones_like(t))
@@ -93,6 +93,6 @@ def test_vp_keeps_the_variance_and_sub_vp_has_less(t):
         (lambda: SubVP(beta_min=-1), "SubVP needs.*beta_min=-1"),
     ],
 )
-def test_impossible_constants(make, message):
+def test_invalid_constants_are_rejected(make, message):
     with pytest.raises(ValueError, match=message):
         make()

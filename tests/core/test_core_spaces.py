@@ -33,7 +33,7 @@ def fitted(X):
 
 
 @pytest.mark.parametrize("shape", [(10,), (2, 4, 4), (128,)])
-def test_there_and_back_is_the_identity_if_all_components_are_kept(shape):
+def test_round_trip_with_all_components_is_the_identity(shape):
     X = correlated(300, *shape)
     space = fitted(X)
     points = space(X)
@@ -41,7 +41,7 @@ def test_there_and_back_is_the_identity_if_all_components_are_kept(shape):
     torch.testing.assert_close(space.inverse(points), X, rtol=1e-4, atol=1e-3)
 
 
-def test_there_and_back_is_the_projection_on_the_components():
+def test_round_trip_is_the_projection_onto_components():
     X = correlated(400, 3, 8, 8, decay=0.97)
     space = fitted(X)
     assert space.shape == (N_DIRECTIONS,)
@@ -49,7 +49,7 @@ def test_there_and_back_is_the_projection_on_the_components():
     rows = X.flatten(1).numpy()
     pca = PCA(N_DIRECTIONS, svd_solver="full").fit(rows)
     expected = pca.inverse_transform(pca.transform(rows)).reshape(X.shape)
-    # the last components are found by iteration; what they hold is small
+    # the last components are computed iteratively; they are small
     np.testing.assert_allclose(back, expected, atol=0.1)
     assert np.square(back - expected).mean() < 1e-5 * np.square(rows).mean()
     points = torch.randn(5, N_DIRECTIONS, generator=rng())
@@ -66,14 +66,14 @@ def test_points_are_whitened_halfway():
     assert np.abs(correlation).max() < 1e-2
     v = torch.from_numpy(PCA().fit(X.numpy()).explained_variance_)
     ratio = variances / v.sqrt()
-    # faint components are spared a little, those below a thousandth altogether
+    # small components are whitened less, those below a thousandth not at all
     torch.testing.assert_close(
         ratio[:8], ratio[0].expand(8), rtol=0.02, atol=0, check_dtype=False
     )
     assert (ratio.diff() < 1e-3).all()
 
 
-def test_data_space_leaves_rows_as_they_are():
+def test_data_space_is_the_identity():
     X = correlated(20, 1, 3, 3)
     space = DataSpace((1, 3, 3))
     space.initialize(ViewedRows.drawn(X, None, rng()))
@@ -95,7 +95,7 @@ def test_data_space_leaves_rows_as_they_are():
     ],
     ids=["zero", "constant", "two rows", "few rows", "dead features", "all alike"],
 )
-def test_degenerate_rows_stay_finite(X):
+def test_points_of_degenerate_rows_are_finite(X):
     space = fitted(X)
     for x in (X, X + 10):
         assert space(x).isfinite().all()
@@ -103,7 +103,7 @@ def test_degenerate_rows_stay_finite(X):
 
 
 def shapes(n):
-    """Images of bars whose place and slope are random."""
+    """Images of bars with random positions and slopes."""
     place, slope = torch.rand(2, n, 1, 1, generator=rng(3)) * 2 - 1
     rows, columns = torch.meshgrid(*2 * [torch.linspace(-1, 1, 12)], indexing="ij")
     return torch.exp(-10 * (rows - place - slope * columns) ** 2)[:, None] - 0.3
@@ -127,7 +127,7 @@ def test_features_have_uncorrelated_components_of_mean_variance_one(view):
     assert not [p for p in space.parameters() if p.requires_grad]
 
 
-def test_images_are_found_back_from_features_by_least_squares():
+def test_images_are_recovered_from_features_by_least_squares():
     X = shapes(2000)
     space = FeatureSpace((1, 12, 12))
     space.initialize(ViewedRows.drawn(X, None, rng()))
@@ -136,7 +136,7 @@ def test_images_are_found_back_from_features_by_least_squares():
     rows = X.flatten(1).numpy().astype(float)
     expected = points @ np.linalg.lstsq(points, rows, rcond=1e-6)[0]
     assert np.square(back - expected).mean() < 1e-3 * rows.var(0).mean()
-    # which for bars is most of the image, on images that were not fitted to as well
+    # which for bars is most of the image, also on new images
     new = shapes(4000)[2000:]
     error = (space.inverse(space(new)) - new).square().mean()
     assert float(error) < 0.2 * float(new.var(0).mean())

@@ -1,4 +1,4 @@
-"""Standardisation of rows: columns with a long tail are bent, and bent back."""
+"""Standardisation of rows, with the asinh transform of skewed columns."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ X = np.column_stack(
 )
 
 
-def test_skewed_columns_are_bent_and_all_have_unit_variance():
+def test_skewed_columns_are_transformed_to_unit_variance():
     standardizer = fit_standardizer(X, (6,))
     assert standardizer.skewed.tolist() == [1, 2, 3, 4]
     Z = standardizer.transform(X)
@@ -32,13 +32,13 @@ def test_skewed_columns_are_bent_and_all_have_unit_variance():
     np.testing.assert_allclose(Z[:, :5].std(axis=0), 1, atol=1e-9)
     assert np.abs(skew(X[:, 1:4])).min() > 3
     assert np.abs(skew(Z[:, 1:4])).max() < 1.5
-    # a column of two values stays one of two values, of unit variance
+    # a binary column still has two values, with unit variance
     share = X[:, 4].mean()
     ends = np.sqrt([share / (1 - share), (1 - share) / share])
     np.testing.assert_allclose(np.unique(Z[:, 4]), ends * [-1, 1])
 
 
-def test_columns_keep_their_order_and_come_back():
+def test_transform_of_columns_is_monotonic_and_inverted():
     standardizer = fit_standardizer(X, (6,))
     Z = standardizer.transform(X)
     for j in range(4):
@@ -46,7 +46,7 @@ def test_columns_keep_their_order_and_come_back():
     np.testing.assert_allclose(standardizer.inverse(Z), X, rtol=1e-9, atol=1e-9)
 
 
-def test_images_and_curves_are_not_bent():
+def test_images_and_signals_are_not_transformed():
     for shape, options in [((1, 2, 3), {}), ((6,), {"bends": False})]:
         standardizer = fit_standardizer(X, shape, **options)
         assert standardizer.skewed.size == 0
@@ -55,18 +55,18 @@ def test_images_and_curves_are_not_bent():
 
 
 @pytest.mark.parametrize("factor", [1e-30, 1e30])
-def test_units_do_not_matter(factor):
+def test_standardised_columns_do_not_depend_on_units(factor):
     scaled = fit_standardizer(factor * X[:, :4], (4,)).transform(factor * X[:, :4])
     expected = fit_standardizer(X[:, :4], (4,)).transform(X[:, :4])
     np.testing.assert_allclose(scaled, expected, rtol=1e-6)
 
 
-def test_skewness_is_of_all_of_a_sorted_file():
+def test_skewness_of_sorted_rows():
     in_order = X[np.argsort(X[:, 1])]
     assert 1 in fit_standardizer(in_order, (6,)).skewed
 
 
-def test_the_graph_for_export_standardises_alike():
+def test_exported_graph_standardises_equally():
     class Model(torch.nn.Module):
         data_shape = (6,)
 
@@ -80,7 +80,7 @@ def test_the_graph_for_export_standardises_alike():
     np.testing.assert_allclose(given, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_a_standardizer_of_another_precision_is_another():
+def test_standardizers_of_different_precision_differ():
     one = Standardizer(np.zeros(2), np.ones(2), [1], [0.5], [2.0])
     other = one.astype(np.float32)
     assert other.mean.dtype == other.width.dtype == np.float32
@@ -89,7 +89,7 @@ def test_a_standardizer_of_another_precision_is_another():
 
 
 def test_samples_of_skewed_columns_are_in_their_range():
-    # Noise is added after the bend: samples of a log-normal column have its tail.
+    # Noise is added after the transform, so samples have the log-normal tail.
     draws = np.random.default_rng(1)
     rows = np.exp(1.5 * draws.normal(size=(1000, 1))) * [[1.0, 1.0]]
     rows[:, 1] *= np.exp(0.1 * draws.normal(size=1000))

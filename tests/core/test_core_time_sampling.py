@@ -1,4 +1,4 @@
-"""Densities of the training time against closed forms."""
+"""Densities of the training times, compared with closed forms."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ def test_high_noise_draws_sigma_uniformly():
 
 
 @pytest.mark.parametrize("sde", [VE(), VP(), SubVP()], ids=str)
-def test_log_normal_is_a_cut_normal(sde):
+def test_log_normal_is_a_truncated_normal(sde):
     t = LogNormal(sde, mean=0.3, std=1.5).ppf(U)
     ends = torch.tensor([sde.t_min, 1.0], dtype=torch.float64)
     low, high = (sde.noise_to_signal(ends).log().numpy() - 0.3) / 1.5
@@ -37,7 +37,7 @@ def test_log_normal_is_a_cut_normal(sde):
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
-def test_other_densities_are_their_quantiles():
+def test_other_densities_have_their_quantiles():
     beta = scipy.stats.beta(3, 1)
     np.testing.assert_allclose(Quantiles(VE(), beta).ppf(U), beta.ppf(U))
     torch.testing.assert_close(Uniform(VP()).ppf(U), 1e-3 + U * (1 - 1e-3))
@@ -48,7 +48,7 @@ def test_other_densities_are_their_quantiles():
 
 
 @pytest.mark.parametrize("low", [-0.1, 0.1, np.nan])
-def test_quantiles_outside_the_range_of_t_are_refused(low):
+def test_quantiles_outside_the_range_of_t_are_rejected(low):
     with pytest.raises(ValueError, match=r"gave times from .* into \[0, 1\]"):
         Quantiles(VE(), scipy.stats.uniform(low, 1)).ppf(U)
 
@@ -56,7 +56,7 @@ def test_quantiles_outside_the_range_of_t_are_refused(low):
 @pytest.mark.parametrize("sde", [VE(), VP(), SubVP()], ids=str)
 @pytest.mark.parametrize("density", [Uniform, HighNoise, LogNormal])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_times_rise_within_the_range(sde, density, dtype):
+def test_times_increase_within_the_range(sde, density, dtype):
     u = torch.linspace(0, 1, 1001, dtype=dtype)
     t = density(sde).ppf(u)
     assert t.dtype == dtype
@@ -75,7 +75,7 @@ def test_one_draw_in_each_stratum():
 @pytest.mark.parametrize("sde", [VE(), VP(), SubVP(), VE(sigma_max=5.0)], ids=str)
 @pytest.mark.parametrize("density", [Uniform, HighNoise, LogNormal])
 @pytest.mark.parametrize(("of", "over"), [("eps", "edm"), ("edm", "eps")])
-def test_drawing_by_weight_is_weighing(sde, density, of, over):
+def test_importance_sampling_equals_weighting(sde, density, of, over):
     times = density(sde)
     drawn = weighted(times, of, over)
     gamma = sde.noise_to_signal(times.ppf(U)) ** -2
@@ -87,13 +87,13 @@ def test_drawing_by_weight_is_weighing(sde, density, of, over):
         assert found == pytest.approx(expected, rel=0.02, abs=2e-3 * drawn.mean_weight)
 
 
-def test_weights_of_one_time_are_one_number():
+def test_weight_of_a_single_time_is_constant():
     drawn = weighted(SingleTime(VE(), 0.5), "eps", "edm")
     assert set(drawn.ppf(U).tolist()) == {0.5}
     sigma = float(VE().sigma(torch.tensor(0.5)))
     assert drawn.mean_weight == pytest.approx(1 / (1 + sigma**2))
 
 
-def test_equal_weights_change_nothing():
+def test_equal_weights_have_no_effect():
     times = LogNormal(VP())
     assert weighted(times, "edm", "edm") is times

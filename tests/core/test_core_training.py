@@ -1,4 +1,4 @@
-"""The skorch net and what it trains with."""
+"""The skorch net, its optimizers and schedule."""
 
 import pickle
 import warnings
@@ -42,7 +42,7 @@ def take_steps(optimizer, parameter, n=15):
         (AveragedSGD, torch.optim.SGD, {"momentum": 0.9, "nesterov": True}),
     ],
 )
-def test_weights_are_those_of_torch_and_averages_their_moving_average(
+def test_averaged_optimizers_equal_torch_with_moving_averages(
     averaging, plain, options
 ):
     a, b = weight([0.5, -1.0]), weight([0.5, -1.0])
@@ -84,7 +84,7 @@ def test_learning_rate_warms_up_and_decays():
 
 
 class Mean(nn.Module):
-    """Learns the mean of the rows; noise of its generator on top."""
+    """Model that learns the mean of the rows, plus random noise."""
 
     n_components = 2
 
@@ -130,7 +130,7 @@ def trained(*arguments, **options):
     return untrained(*arguments, **options).partial_fit((rows(), rows(10)))
 
 
-def test_learns_and_says_what():
+def test_history_contains_the_losses():
     net = trained()
     torch.testing.assert_close(
         net.module_.centre.detach(),
@@ -159,14 +159,14 @@ def test_module_holds_the_averages_between_epochs():
     seen = Seen()
     net = trained(callbacks=[seen])
     (parameter,) = net.module_.parameters()
-    # in the state of the optimizer they have changed places by now
+    # by now they are exchanged in the state of the optimizer
     assert torch.equal(net.optimizer_.state[parameter]["average"], seen.raw)
     assert torch.equal(net.module_.centre, seen.between)
     assert not torch.equal(seen.raw, seen.between)
 
 
 class Watch(Callback):
-    """Notes what the net does in each batch."""
+    """Callback that records each batch."""
 
     def __init__(self, stop_at=None):
         self.stop_at = stop_at
@@ -185,7 +185,7 @@ class Watch(Callback):
                 raise KeyboardInterrupt
 
 
-def test_epochs_are_shuffled_anew_and_gradients_clipped():
+def test_epochs_are_shuffled_and_gradients_clipped():
     watch = Watch()
     trained(callbacks=[watch], epochs=3)
     a, b, c = watch.epochs
@@ -197,7 +197,7 @@ def test_epochs_are_shuffled_anew_and_gradients_clipped():
     assert watch.modes == {(True, True), (False, False)}
 
 
-def test_learning_rate_follows_a_schedule_for_each_training():
+def test_learning_rate_schedule_of_each_training():
     net = untrained(epochs=4)
     for _ in range(2):
         net.set_schedule(4 * 7)
@@ -206,11 +206,11 @@ def test_learning_rate_follows_a_schedule_for_each_training():
     assert net.history[:, "lr"] == pytest.approx(2 * expected)
 
 
-def test_validation_sees_the_same_noise_every_time():
+def test_validation_noise_is_fixed():
     history = trained(lr=0.0, epochs=3).history
     assert len(set(history[:, "valid_loss"])) == 1
     assert len(set(history[:, "train_loss"])) == 3
-    # means over rows, of noise of variance 0.01 on top
+    # means over rows, plus noise of variance 0.01
     expected = (rows().X ** 2).mean() + 0.01
     assert history[:, "train_loss"] == pytest.approx([expected] * 3, rel=0.1)
     expected = (rows(10).X ** 2).mean() + 0.01
@@ -229,33 +229,33 @@ class Drawn(Mean):
         self.layer = nn.Linear(40, 2)
 
 
-def test_start_is_drawn_from_the_seed():
+def test_seed_determines_the_initial_weights():
     expected = Linear(40, 2)
     init_weights(expected, generator(3, Stream.START))
     assert torch.equal(untrained(Layered).module_.layer.weight, expected.weight)
 
 
-def test_start_of_foreign_layers_is_seeded_too():
-    # the suite's fixture sees to it that the global generator stays as it was
+def test_weights_of_user_defined_layers_are_seeded():
+    # a fixture checks that the global generator does not change
     one, same = (untrained(Drawn, fork_rng=True).module_.layer for _ in range(2))
     assert torch.equal(one.weight, same.weight)
 
 
-def test_an_interrupt_by_the_user_is_raised():
+def test_keyboard_interrupt_is_raised():
     net = untrained(lambda: Mean(fails_at=30))
     with pytest.raises(KeyboardInterrupt):
         net.partial_fit((rows(), rows(10)))
 
 
-def test_training_that_ends_within_an_epoch_leaves_the_averages():
-    watch = Watch(stop_at=10)  # quietly: callbacks end a training like this
+def test_training_stopped_within_an_epoch_keeps_the_averages():
+    watch = Watch(stop_at=10)  # without an error: callbacks end a training like this
     net = trained(callbacks=[watch])
     assert net.step_ == len(watch.norms) == 10
     assert torch.equal(net.optimizer_.state[net.module_.centre]["average"], watch.raw)
     assert not torch.equal(net.module_.centre, watch.raw)
 
 
-def test_an_interrupt_by_a_callback_ends_training():
+def test_keyboard_interrupt_in_a_callback_ends_training():
     class Enough(Callback):
         def on_epoch_end(self, net, **kwargs):
             if len(net.history) == 4:
@@ -264,7 +264,7 @@ def test_an_interrupt_by_a_callback_ends_training():
     assert len(trained(callbacks=[Enough()]).history) == 4
 
 
-def test_pickle_goes_on_where_it_stopped():
+def test_unpickled_net_continues_training():
     net = trained()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -275,7 +275,7 @@ def test_pickle_goes_on_where_it_stopped():
     codes = net.curves(rows(430), [0.1, 0.2])
     expected = rows(430)[:][0] - net.module_.centre.detach()
     np.testing.assert_allclose(codes, np.stack([expected, expected], 1), rtol=1e-6)
-    # a block, and 46 rows padded to a multiple of 32
+    # one block, and 46 rows padded to a multiple of 32
     assert net.module_.block_sizes == {BLOCK["cpu"], 64}
     assert codes.shape == (430, 2, 2)
     np.testing.assert_array_equal(codes, copy.curves(rows(430), [0.1, 0.2]))

@@ -1,4 +1,4 @@
-"""Write the model files of the newest format that tests open.
+"""Write model files of the current format, for tests of later versions.
 
     python tests/files/write.py
 
@@ -28,7 +28,7 @@ ESTIMATORS = {
 
 @torch.no_grad()
 def thinned(estimator):
-    """Keep some weights of each large matrix only, and round them."""
+    """Keep only some weights of each large matrix, and round them."""
     rng = np.random.default_rng(0)
     for weight in estimator.net_.module_.parameters():
         kept = 1

@@ -1,9 +1,9 @@
-"""Checkpoints that are changed at random: refused, passed over, or they work.
+"""Checkpoints with random changes are rejected, skipped, or work.
 
-They are of a fit that was interrupted and of one that ended. Half of them are changed
-byte by byte, half of these with a checksum that fits; the others in what they say, with
-a checksum that fits. A fit that finds one raises `CheckpointError`, or ends, with codes
-that are finite. Anything else is a failure.
+They belong to an interrupted and to a finished fit. In half of them bytes are changed,
+every other time with a valid checksum; in the others values are changed, with a valid
+checksum. A fit that finds one must raise `CheckpointError` or end with finite codes.
+Anything else is a failure.
 """
 
 import copy
@@ -33,10 +33,10 @@ from tests.fuzz.files import change_value
 
 X = np.random.default_rng(0).normal(size=(60, 4))
 
-#: Bytes of a checksum, which a line of JSON and the state follow.
+#: Bytes of the checksum, which is followed by a line of JSON and the state.
 N_CHECKSUM = 32
 
-#: Values that take the place of others in a state.
+#: Values that replace others in a state.
 ODD = [
     *(None, True, 0, -1, 10**12, 1e308, float("nan"), "", "x", [], {}, [1], {"a": 1}),
     *(torch.zeros(3), torch.full((2, 2), float("nan"))),
@@ -44,12 +44,12 @@ ODD = [
 
 
 def checked(body):
-    """Put the checksum of bytes before them."""
+    """Prepend the checksum of bytes."""
     return hashlib.sha256(body).digest() + body
 
 
 def changed_bytes(data, rng):
-    """Flip some bits, cut off the end at times; every other time with a checksum."""
+    """Flip some bits or truncate; every other time with a valid checksum."""
     data = bytearray(data)
     for _ in range(rng.integers(1, 4)):
         data[rng.integers(len(data))] ^= 1 << int(rng.integers(8))
@@ -59,7 +59,7 @@ def changed_bytes(data, rng):
 
 
 def changed_parts(record, state, rng):
-    """Change what a checkpoint says of its training, or of the state of it."""
+    """Change the description or the state in a checkpoint."""
     record, state = copy.deepcopy((record, state))
     change_value(record if rng.random() < 0.1 else state, ODD, rng)
     payload = io.BytesIO()
@@ -69,7 +69,7 @@ def changed_parts(record, state, rng):
 
 
 def written(rep, n_steps):
-    """Bytes of the checkpoint of a fit that is interrupted after so many steps."""
+    """Bytes of the checkpoint of a fit that is interrupted after some steps."""
     done, count = TrainingLoop._batch_done, [0]
 
     def interrupted(self, loss):
@@ -85,13 +85,16 @@ def written(rep, n_steps):
 
 
 def outcome(rep):
-    """Fit, from the checkpoint that is there: "refused" or "works"."""
+    """Fit from an existing checkpoint; return "refused" or "works"."""
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CheckpointWarning)  # of what is passed over
-        warnings.simplefilter("ignore", DivergenceWarning)  # of wild weights
+        warnings.simplefilter("ignore", CheckpointWarning)  # skipped checkpoints
+        warnings.simplefilter("ignore", DivergenceWarning)  # extreme weights
         try:
             codes = clone(rep).fit(X).transform(X)
-        except (CheckpointError, DivergenceError):  # weights may be finite, codes not
+        except (
+            CheckpointError,
+            DivergenceError,
+        ):  # weights may be finite and codes infinite
             return "refused"
     if not np.isfinite(codes).all():
         raise ValueError("codes are not finite")
@@ -99,12 +102,12 @@ def outcome(rep):
 
 
 def checkpoints(n, seed=0):
-    """Rows of the table for `n` changed checkpoints: what, tried, failed."""
+    """Results of `n` changed checkpoints: what, tried, failed."""
     counts, n_failed = Counter(), 0
     with tempfile.TemporaryDirectory() as folder:
         rep = DiffusionRepresentation(2, max_epochs=2, batch_size=20, random_state=0)
         rep.set_params(checkpoint=folder)
-        originals = [written(rep, n_steps) for n_steps in (4, 7)]  # of 6 steps
+        originals = [written(rep, n_steps) for n_steps in (4, 7)]  # out of 6 steps
         path = max(Path(folder).rglob("*.ckpt"))
         parts = []
         for data in originals:
@@ -121,7 +124,7 @@ def checkpoints(n, seed=0):
                 path.write_bytes(changed_bytes(originals[which], rng))
             try:
                 counts[outcome(rep)] += 1
-            except Exception as error:  # any other than the one that is promised
+            except Exception as error:  # any error other than the documented one
                 n_failed += 1
                 print(f"checkpoint {i}: {error!r}"[:300], flush=True)
     said = f"{counts['refused']:,} refused, {counts['works']:,} work or are passed over"

@@ -1,9 +1,9 @@
-"""Model files that are changed at random: refused, or they work.
+"""Model files with random changes are rejected or work.
 
-Half of them are changed byte by byte, half in what they say, and put together again
-without a contradiction. Each is either refused, by a `ModelFileError`, or gives an
-estimator that works, in a second and with no more memory than is promised. Anything
-else is a failure, and is kept in a folder.
+In half of them bytes are changed; in the others values are changed and the file is
+rebuilt consistently. Each must raise `ModelFileError` or give an estimator that works,
+within a second and the documented memory. Anything else is a failure, and the file is
+kept in a folder.
 """
 
 import copy
@@ -32,10 +32,10 @@ N_FEATURES = 4
 X = np.random.default_rng(0).normal(size=(30, N_FEATURES))
 LABELS = np.array(["one", "two", "three"])[np.arange(30) % 3]
 
-#: Files while whose loading the memory is watched.
+#: Number of files for which memory is measured.
 N_WATCHED = 500
 
-#: Values that take the place of others in the JSON of a file.
+#: Values that replace others in the JSON of a file.
 HOSTILE = [
     *(None, True, False, 0, -1, 1, 2, 3, 10**12, 10**400, -(10**12), 0.5, 1e308, -0.1),
     *("", "x", "auto", "meta", "cuda:77", "os.system", "VE", "class", "../../etc"),
@@ -71,7 +71,7 @@ def model_files(folder):
 
 
 def parsed(data):
-    """Model in JSON, tensors as (name, dtype, shape, bytes), and format of a file."""
+    """Parse a file: model in JSON, tensors (name, dtype, shape, bytes), format."""
     (n,) = struct.unpack("<Q", data[:8])
     header, body = json.loads(data[8 : 8 + n]), data[8 + n :]
     metadata = header.pop("__metadata__")
@@ -83,7 +83,7 @@ def parsed(data):
 
 
 def rebuilt(model, tensors, number):
-    """Bytes of a file of these parts."""
+    """Build the bytes of a file from its parts."""
     header, start = {}, 0
     metadata = {"diffrep_format": number, "diffrep_model": model}
     header["__metadata__"] = metadata
@@ -96,7 +96,7 @@ def rebuilt(model, tensors, number):
 
 
 def changed_bytes(data, rng):
-    """Change some bytes: most often of the header, where they mean most."""
+    """Change some bytes, mostly in the header."""
     data = bytearray(data)
     (n,) = struct.unpack("<Q", data[:8])
     end = 8 + n if rng.random() < 0.8 else len(data)
@@ -120,7 +120,7 @@ def changed_bytes(data, rng):
 
 
 def changed_parts(parts, rng):
-    """Change what a file says, and put it together without a contradiction."""
+    """Change values of a file and rebuild it consistently."""
     model, tensors, number = parts
     model, tensors = json.loads(model), [list(tensor) for tensor in tensors]
     for _ in range(rng.integers(1, 3)):
@@ -132,10 +132,7 @@ def changed_parts(parts, rng):
 
 
 def change_value(holder, values, rng):
-    """Replace, by one of some values, remove or rename what is at a random place.
-
-    `holder` is of dicts and lists.
-    """
+    """Replace, remove or rename a value at a random place of nested dicts and lists."""
     while True:
         keys = list(holder) if isinstance(holder, dict) else list(range(len(holder)))
         if not keys:
@@ -155,7 +152,7 @@ def change_value(holder, values, rng):
 
 
 def change_tensors(tensors, rng):
-    """Change type, shape, values or name of a tensor, remove it or add another."""
+    """Change the type, shape, values or name of a tensor, remove it or add one."""
     i = int(rng.integers(len(tensors)))
     name, dtype, shape, values = tensors[i]
     match rng.integers(7):
@@ -179,9 +176,9 @@ def change_tensors(tensors, rng):
 
 
 def outcome(data, path):
-    """Load a file and use what comes of it: "refused" or "works".
+    """Load a file and use the estimator; return "refused" or "works".
 
-    Weights may be finite and make codes that are not, which `transform` refuses.
+    Finite weights may give infinite codes, which `transform` rejects.
     """
     path.write_bytes(data)
     try:
@@ -197,7 +194,7 @@ def outcome(data, path):
 
 
 def use(estimator):
-    """Clone an estimator and let it read rows; raise if what comes is ill-shaped."""
+    """Clone an estimator and transform rows; raise if the shape is wrong."""
     rows = np.resize(X, (5, estimator.n_features_in_))
     clone(estimator)
     if isinstance(estimator, TrajectoryClassifier):
@@ -212,9 +209,9 @@ def use(estimator):
 
 @contextmanager
 def within_budget(n_bytes, watches_memory):
-    """Raise if loading a file of so many bytes takes too long, or too much memory.
+    """Raise if loading a file takes too much time or memory for its size.
 
-    The peak of the memory is known on Linux only, and takes a while to reset.
+    The peak of the memory is available on Linux only, and slow to reset.
     """
     clear, status = Path("/proc/self/clear_refs"), Path("/proc/self/status")
     watches_memory = watches_memory and clear.exists()
@@ -236,13 +233,13 @@ def within_budget(n_bytes, watches_memory):
 
 
 def files(n, seed=0):
-    """Rows of the table for `n` changed files: what, tried, failed."""
+    """Results of `n` changed files: what, tried, failed."""
     kept = Path(tempfile.mkdtemp(prefix="diffrep-files-"))
     originals = model_files(kept)
     parts = [parsed(data) for data in originals]
     for i, data in enumerate(originals):
         if outcome(data, kept / "model") != "works":
-            raise ValueError(f"file {i} is refused as it was written")
+            raise ValueError(f"file {i} is rejected before any change")
     counts, n_failed = Counter(), 0
     for i in range(n):
         rng = np.random.default_rng([seed, i])
@@ -254,7 +251,7 @@ def files(n, seed=0):
         try:
             with within_budget(len(data), watches_memory=i < N_WATCHED):
                 counts[outcome(data, kept / "model")] += 1
-        except Exception as error:  # any other than the one that is promised
+        except Exception as error:  # any error other than the documented one
             n_failed += 1
             (kept / f"failed-{i}").write_bytes(data)
             print(f"{kept}/failed-{i}: {error!r}"[:300], flush=True)

@@ -1,11 +1,10 @@
-"""Inputs of every kind to every public method: refused in plain words, or they work.
+"""Random inputs of all public methods are rejected with a message or work.
 
-A trial puts rows together from values, a shape, a dtype, an order in memory and a
-container, or takes a value of a wrong kind for one argument or parameter. It fails if
-anything else comes of it than one of the documented errors or a finite result of the
-right shape, if usual rows are refused, if a warning is given that is none of ours, if
-the input has changed, if an estimator that was fitted before is not what it was, to the
-bit, or if it takes more than `PATIENCE` seconds.
+A trial combines values, a shape, a dtype, a memory layout and a container to rows, or
+passes an invalid value as an argument or parameter. It must raise a documented error or
+return a finite result of the right shape. It also fails if ordinary rows are rejected,
+if a warning is not one of diffrep, if the input is modified, if an error changes an
+estimator that was fitted before, or if it takes more than `PATIENCE` seconds.
 """
 
 import copy
@@ -46,7 +45,7 @@ from diffrep.trajectory import TrajectoryClassifier
 
 N_ROWS, N_FEATURES, N_COMPONENTS = 12, 4, 2
 
-#: Seconds that no trial may take.
+#: Upper limit of the seconds of a trial.
 PATIENCE = 60
 
 X = np.random.default_rng(0).normal(size=(N_ROWS, N_FEATURES))
@@ -74,8 +73,8 @@ ESTIMATORS = {
     "LaplaceNetClassifier": LaplaceNetClassifier(supervised_epochs=1, **SMALL),
 }
 
-#: What may be raised and what may be warned of: these classes, and what scikit-learn
-#: and diffrep derive from them, but no error of linear algebra or of an encoding.
+#: Documented errors and warnings: these classes and subclasses of scikit-learn and
+#: diffrep, but not errors of linear algebra or of encodings.
 ERRORS = (ValueError, TypeError, OSError, NotFittedError, DivergenceError)
 WARNINGS = (CodeCollapseWarning, DivergenceWarning, DataConversionWarning)
 
@@ -109,7 +108,7 @@ VALUES = {
     "a shift of 1e12": lambda rows: rows + 1e12,
 }
 
-#: Shapes by the number of columns that is right; most are.
+#: Shapes by the correct number of columns; most of them are valid.
 SHAPES = {
     "as it should be": lambda d: (N_ROWS, d),
     "many rows": lambda d: (300, d),
@@ -183,11 +182,11 @@ ORDERS = {
 
 
 class _Subclass(np.ndarray):
-    """Rows of a class of the user's own."""
+    """Rows in a user-defined class."""
 
 
 class _Array:
-    """What knows how to become an array, and no more."""
+    """Object that has only the conversion to an array."""
 
     def __init__(self, rows):
         self.rows = rows
@@ -274,7 +273,7 @@ CONTAINERS = {
     "lazy polars": lambda rows: pl.DataFrame(rows).lazy(),
 }
 
-#: What rows are put together of.
+#: Parts that are combined to rows.
 PARTS = {
     "values": VALUES,
     "shape": SHAPES,
@@ -284,7 +283,7 @@ PARTS = {
 }
 
 
-#: Parts of which rows are never to be refused, if any rows are not.
+#: Parts whose combinations must be accepted.
 USUAL = {
     "values": {
         *("normal", "zeros", "a constant", "one row again and again"),
@@ -302,22 +301,22 @@ USUAL = {
 
 
 def rows_of(n_columns, values, shape, dtype, order, container, rng):
-    """Rows put together of parts; None if there are no such rows."""
+    """Combine parts to rows; return None if there are no such rows."""
     rows = rng.normal(size=SHAPES[shape](n_columns))
     with warnings.catch_warnings(), np.errstate(all="ignore"):
-        warnings.simplefilter("ignore")  # of making odd rows, not of reading them
+        warnings.simplefilter("ignore")  # from the construction of unusual rows
         try:
             rows = np.array(VALUES[values](rows)) if rows.ndim else rows
             return CONTAINERS[container](ORDERS[order](DTYPES[dtype](rows)))
-        except Exception:  # of numpy, pandas, polars or torch: no such rows
+        except Exception:  # numpy, pandas, polars or torch have no such rows
             return None
 
 
-# --- values of the wrong kind
+# --- invalid values
 
 
 def _nothing(*arguments, **options):
-    """Stand in for a factory, or views, that give nothing."""
+    """Factory, or view, that returns None."""
 
 
 WRONG = {
@@ -370,8 +369,8 @@ WRONG = {
 
 _NUMBER = {"0", "1.5", "numpy float"}
 
-#: Which of them are right after all, by parameter or argument. Integers beyond float64
-#: are left out: as weights Python refuses them itself, by an OverflowError.
+#: Those that are valid for a parameter or argument. Integers beyond float64 are left
+#: out: Python itself raises an OverflowError for them.
 RIGHT = {
     "augment": {"None", "function"},
     "callbacks": {"None", "no list", "list of None"},
@@ -412,11 +411,11 @@ RIGHT = {
 
 
 class WrongOutcomeError(Exception):
-    """Neither refused as documented nor a right result."""
+    """Neither a documented error nor a correct result."""
 
 
 def digest(estimator):
-    """Return what a fitted estimator says of rows, as bytes."""
+    """Return the results of a fitted estimator for rows, as bytes."""
     if is_classifier(estimator):
         return estimator.predict_proba(X).tobytes()
     return estimator.transform(X).tobytes()
@@ -424,7 +423,7 @@ def digest(estimator):
 
 @cache
 def fitted(name):
-    """Return an estimator of `ESTIMATORS` that is fitted, and its digest."""
+    """Return a fitted estimator of `ESTIMATORS` and its digest."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CodeCollapseWarning)  # after one epoch
         estimator = clone(ESTIMATORS[name]).fit(X, LABELS)
@@ -448,14 +447,14 @@ def patience():
 
 
 def outcome(call, expected):
-    """Call something; "refused" or "works", or raise `WrongOutcomeError`.
+    """Call a function; return "refused" or "works", or raise `WrongOutcomeError`.
 
     Parameters
     ----------
     call : callable
         Without arguments.
     expected : callable
-        From the result to whether it is right.
+        Whether a result is correct.
     """
     with patience(), warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
@@ -482,7 +481,7 @@ def outcome(call, expected):
 
 
 def _length(rows):
-    """Return the number of rows, or of what there is in place of rows."""
+    """Return the number of rows."""
     try:
         return rows.shape[0] if hasattr(rows, "shape") else len(rows)
     except (TypeError, IndexError):
@@ -490,7 +489,7 @@ def _length(rows):
 
 
 def _is_right(estimator):
-    """Whether an estimator that was just fitted gives finite numbers."""
+    """Whether a newly fitted estimator gives finite numbers."""
     some = np.resize(X, (5, estimator.n_features_in_))
     if is_classifier(estimator):
         found = estimator.predict_proba(some)
@@ -500,7 +499,7 @@ def _is_right(estimator):
 
 
 def _same(a, b):
-    """Whether an input is what it was, to the bit."""
+    """Whether an input is unchanged, bit for bit."""
     if isinstance(a, np.ndarray) and a.dtype != object:
         return a.dtype == b.dtype and a.tobytes() == b.tobytes()
     if isinstance(a, pd.DataFrame | pd.Series):
@@ -524,7 +523,7 @@ def _codes(e, n):
     return np.resize(e.transform(X), (n, N_COMPONENTS * _n_times(e)))
 
 
-#: What reads rows, the shape of what it gives for n of them, and what has it.
+#: Methods that read rows, the shapes of their results for n rows, and their classes.
 READS = {
     "transform": (
         lambda e, rows: e.transform(rows),
@@ -584,7 +583,7 @@ FITS = {
     "fit_batches": lambda e, rows, y: e.fit_batches([rows]),
     "fit_decoder": lambda e, rows, y: e.fit_decoder(rows, y, max_epochs=1),
 }
-#: Arguments that are given values of the wrong kind.
+#: Arguments that receive invalid values.
 ARGUMENTS = {
     "encode, t": lambda e, value: e.encode(X, value),
     "loss_over_time, times": lambda e, value: e.loss_over_time(X, times=value),
@@ -611,9 +610,9 @@ ARGUMENTS = {
 
 
 def owners(what):
-    """Names of the estimators that have the method in which `what` begins.
+    """Names of the estimators with the method at the beginning of `what`.
 
-    Where labels are tried, of those that read them.
+    For labels, only of those that use them.
     """
     method, _, argument = what.partition(", ")
     return [
@@ -632,7 +631,7 @@ def _columns(name, what):
 
 
 def _read(name, what, rows):
-    """Let an estimator read rows or codes; raise if it is not what it was then."""
+    """Pass rows or codes to an estimator; raise if the estimator changes."""
     estimator, before = fitted(name)
     read, shape = (READS | READS_CODES)[what]
 
@@ -647,7 +646,7 @@ def _read(name, what, rows):
 
 
 def _fit(name, what, rows):
-    """Fit to rows, at times after another fit; raise if a failure changes it."""
+    """Fit to rows, sometimes after another fit; raise if a failure changes it."""
     again = what == "fit_decoder" or _length(rows) % 2 == 0
     estimator = copy.deepcopy(fitted(name)[0]) if again else clone(ESTIMATORS[name])
     labels = np.resize(LABELS, _length(rows))
@@ -664,12 +663,12 @@ def _fit(name, what, rows):
 
 @cache
 def _usually(name, what):
-    """Return what is said to usual rows."""
+    """Return the outcome for ordinary rows."""
     return try_rows(name, what, {part: next(iter(PARTS[part])) for part in PARTS}, None)
 
 
 def try_rows(name, what, parts, seed=0):
-    """Give a method rows of some parts.
+    """Pass rows with the given parts to a method.
 
     Parameters
     ----------
@@ -680,7 +679,7 @@ def try_rows(name, what, parts, seed=0):
     parts : dict
         One of each of `PARTS`.
     seed : int or None
-        Of the numbers; None for those of usual rows.
+        Seed of the numbers; None for those of ordinary rows.
 
     Returns
     -------
@@ -705,7 +704,7 @@ def try_rows(name, what, parts, seed=0):
 
 
 def try_argument(name, what, value):
-    """Give one of `ARGUMENTS` the value of that name among `WRONG`."""
+    """Pass the value of a name in `WRONG` as one of `ARGUMENTS`."""
     estimator, before = fitted(name)
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
         said = outcome(
@@ -717,7 +716,7 @@ def try_argument(name, what, value):
 
 
 def try_parameter(name, parameter, value):
-    """Fit with a parameter that is the value of that name among `WRONG`."""
+    """Fit with the value of a name in `WRONG` as a parameter."""
     estimator = clone(ESTIMATORS[name])
     setattr(estimator, parameter, WRONG[value])
     with tempfile.TemporaryDirectory() as folder, chdir(folder):
@@ -732,7 +731,7 @@ def _as_it_should_be(said, argument, value):
 
 
 def _cases(n, seed):
-    """Generate trials: what is tried, and a function that tries it."""
+    """Generate trials: a description and a function."""
     for i in range(n):
         rng = np.random.default_rng([seed, i])
 
@@ -757,7 +756,7 @@ def _cases(n, seed):
 
 
 def inputs(n, seed=0):
-    """Rows of the table for `n` inputs: what, tried, failed."""
+    """Results of `n` inputs: what, tried, failed."""
     said, failed = defaultdict(Counter), Counter()
     for kind, trial, arguments in _cases(n, seed):
         try:

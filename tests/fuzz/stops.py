@@ -1,10 +1,10 @@
-"""Fits with checkpoints that are stopped at random times, and go on.
+"""Fits with checkpoints are stopped at random times and resume.
 
-By SIGKILL, in processes that are forked from a warm one, again and again until one
-ends; or by Ctrl-C, every other time by a second one within some milliseconds. A trial
-fails if the weights, the optimizer, the losses or the codes differ in one bit from
-those of a fit that nobody interrupted, or if an interrupt changes an estimator that was
-fitted before. Linux and macOS.
+They are stopped by SIGKILL, in forked processes, until one of them ends, or by Ctrl-C,
+every other time followed by a second one within milliseconds. A trial fails if the
+weights, the optimizer, the losses or the codes differ in a bit from those of an
+uninterrupted fit, or if an interrupt changes an estimator that was fitted before. Linux
+and macOS.
 """
 
 import os
@@ -39,7 +39,7 @@ FITS = {
 
 
 def bits(rep):
-    """Digest of all that a fit leaves, but for the seconds it took."""
+    """Digest of the state after a fit, without durations."""
     net = rep.net_
     return checkpoint.digest(
         [
@@ -53,18 +53,18 @@ def bits(rep):
 
 
 def uninterrupted(rep):
-    """Digest of a fit that nobody stops, and the seconds that it takes."""
+    """Digest and duration of an uninterrupted fit."""
     expected = bits(clone(rep).fit(X))
-    start = time.monotonic()  # of a second one: the first warms up
+    start = time.monotonic()  # of the second one; the first is a warm-up
     if bits(clone(rep).fit(X)) != expected:
         raise ValueError("two fits of one seed differ")
     return expected, time.monotonic() - start
 
 
 def killed(rep, found, seconds):
-    """Fit in a forked process; kill it after so many seconds, unless it is done.
+    """Fit in a forked process that is killed after some seconds, unless it ends.
 
-    It writes its digest to the file `found`. Returns whether it was killed.
+    The process writes its digest to the file `found`. Returns whether it was killed.
     """
     sys.stderr.flush()
     child = os.fork()
@@ -86,9 +86,9 @@ def killed(rep, found, seconds):
 
 
 def interrupted(rep, seconds, again):
-    """Fit, with Ctrl-C after so many seconds, and another one after `again` more.
+    """Fit with Ctrl-C after some seconds, and a second one after `again` more.
 
-    Returns whether there was one.
+    Returns whether the fit was interrupted.
     """
 
     def second(*arguments):
@@ -97,7 +97,7 @@ def interrupted(rep, seconds, again):
 
     def first(*arguments):
         signal.signal(signal.SIGALRM, second)
-        signal.setitimer(signal.ITIMER_REAL, again)  # 0 is never
+        signal.setitimer(signal.ITIMER_REAL, again)  # 0 means never
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGALRM, first)
@@ -115,10 +115,10 @@ def interrupted(rep, seconds, again):
 
 
 def stopped(n, how, fit):
-    """Rows of the table for at least `n` stops in all.
+    """Results of at least `n` stops in all.
 
     ``fit(rep, expected, longest, folder, number, rng)`` fits with a checkpoint in a
-    folder until it is not stopped; it gives how often it was, and how much was wrong.
+    folder until it is not stopped, and returns the numbers of stops and of failures.
     """
     rng, rows = np.random.default_rng(int(time.time())), []
     for name, rep in FITS.items():
@@ -134,12 +134,12 @@ def stopped(n, how, fit):
 
 
 def kills(n):
-    """Rows of the table for at least `n` SIGKILLs in all."""
+    """Results of at least `n` SIGKILLs in all."""
 
     def fit(rep, expected, longest, folder, number, rng):
         rep = clone(rep).set_params(checkpoint=folder / "checkpoints")
         found, n_killed = folder / "digest", 0
-        # Always writing, or mostly training.
+        # Writing all the time, or mostly training.
         with patch.object(checkpoint, "PERIOD", 0.1 * longest * (number % 2)):
             while killed(rep, found, rng.uniform(0, 1.5 * longest)):
                 n_killed += 1
@@ -149,7 +149,7 @@ def kills(n):
 
 
 def interrupts(n):
-    """Rows of the table for at least `n` interrupts in all."""
+    """Results of at least `n` interrupts in all."""
 
     def fit(rep, expected, longest, folder, number, rng):
         trial = clone(rep).set_params(max_epochs=1).fit(X[:100])

@@ -1,4 +1,4 @@
-"""Inputs of every kind, a few of each; `--trials` thousands."""
+"""Random inputs, a few of each kind; `--trials` runs thousands."""
 
 import numpy as np
 import pytest
@@ -29,7 +29,7 @@ X = np.random.default_rng(0).normal(size=(20, 4))
 
 @pytest.fixture(autouse=True)
 def global_generators_untouched():
-    """Instead of the suite's: hypothesis seeds numpy's for each of its examples."""
+    """Disable this fixture: hypothesis seeds numpy's global generator."""
 
 
 def few(n):
@@ -58,35 +58,35 @@ parameters = st.sampled_from(
 
 @few(150)
 @given(methods(READS), rows)
-def test_rows_that_are_read(method, parts):
+def test_rows_of_any_kind(method, parts):
     try_rows(*method, parts)
 
 
 @few(60)
 @given(methods(READS_CODES), rows)
-def test_codes_that_are_read(method, parts):
+def test_codes_of_any_kind(method, parts):
     try_rows(*method, parts)
 
 
 @few(40)
 @given(methods(FITS), rows)
-def test_rows_that_are_fitted_to(method, parts):
+def test_fits_to_rows_of_any_kind(method, parts):
     try_rows(*method, parts)
 
 
 @few(100)
 @given(methods(ARGUMENTS), st.sampled_from(list(WRONG)))
-def test_arguments(method, value):
+def test_arguments_of_any_kind(method, value):
     try_argument(*method, value)
 
 
 @few(150)
 @given(parameters, st.sampled_from(list(WRONG)))
-def test_parameters(parameter, value):
+def test_parameters_of_any_kind(parameter, value):
     try_parameter(*parameter, value)
 
 
-# --- what came out of it
+# --- problems that the trials found
 
 
 REFUSED = {
@@ -98,20 +98,20 @@ REFUSED = {
 
 @pytest.mark.parametrize("name", REFUSED)
 @pytest.mark.parametrize("method", ["fit", "transform"])
-def test_rows_that_are_refused(name, method):
+def test_rejected_rows(name, method):
     data, error, message = REFUSED[name]
     rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(X)
     with pytest.raises(error, match=message):
         getattr(rep, method)(data)
 
 
-def test_codes_that_are_far_from_all_others():
+def test_codes_far_from_all_others():
     rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(X)
     with pytest.raises(ValueError, match=r"NaN in float32.*returned by transform"):
         rep.sample(np.full((3, 2), 1e38), n_steps=2, random_state=0)
 
 
-def test_read_only_codes_are_read_as_others_are():
+def test_read_only_codes_are_accepted():
     rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(X)
     codes = rep.transform(X)
     rows = rep.inverse_transform(codes, n_steps=2)
@@ -119,7 +119,7 @@ def test_read_only_codes_are_read_as_others_are():
     np.testing.assert_array_equal(rep.inverse_transform(codes, n_steps=2), rows)
 
 
-def test_noisy_rows_of_any_precision():
+def test_noisy_rows_of_all_precisions():
     rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(X)
     codes = rep.transform(X)
     rows = rep.denoise(X, 0.5, codes)
@@ -131,17 +131,17 @@ def test_noisy_rows_of_any_precision():
 def test_rows_near_the_end_of_float32():
     rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(0.1 * X)
     wild = (3e38 * np.sign(X)).astype(np.float32)  # beyond it when standardised
-    expected = rep.transform(1e6 * np.sign(X))  # clipped alike
+    expected = rep.transform(1e6 * np.sign(X))  # clipped in the same way
     np.testing.assert_array_equal(rep.transform(wild), expected)
 
 
-def test_callbacks_that_are_none():
+def test_invalid_callbacks_are_rejected():
     rep = DiffusionRepresentation(2, max_epochs=1, callbacks=["early_stopping"])
     with pytest.raises(TypeError, match=r"callbacks contains 'early_stopping'.*skorch"):
         rep.fit(X)
 
 
-# --- the oracle itself
+# --- the oracle
 
 
 @pytest.mark.parametrize(
@@ -149,18 +149,18 @@ def test_callbacks_that_are_none():
     [
         lambda: np.linalg.inv(np.zeros((2, 2))),  # an error derived from ValueError
         lambda: 1 / 0,
-        lambda: np.float64(1) / np.float64(0),  # a warning that is none of ours
+        lambda: np.float64(1) / np.float64(0),  # a warning that is not one of diffrep
         lambda: torch.zeros(3) @ torch.zeros(2),
         lambda: np.nan,
     ],
 )
-def test_the_oracle_sees_what_is_wrong(trouble):
+def test_oracle_detects_errors(trouble):
     with pytest.raises(WrongOutcomeError):
         outcome(trouble, lambda found: np.isfinite(found))
 
 
 @pytest.mark.parametrize("error", [ValueError, TypeError, DivergenceError])
-def test_the_oracle_knows_documented_errors(error):
+def test_oracle_accepts_documented_errors(error):
     def refuse():
         raise error("in plain words")
 

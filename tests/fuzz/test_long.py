@@ -1,4 +1,4 @@
-"""Trials by the thousand: ``pytest tests/fuzz --trials 4000``, in minutes or hours."""
+"""Thousands of trials: ``pytest tests/fuzz --trials 4000``."""
 
 import pytest
 import torch
@@ -11,7 +11,7 @@ from tests.fuzz.stops import interrupts, kills
 
 @pytest.fixture(autouse=True)
 def global_generators_untouched():
-    """Instead of the suite's: trials are of callers who use them."""
+    """Disable this fixture: some trials use global generators."""
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def n_trials(request):
     torch.set_num_threads(threads)
 
 
-# One of the fits is to diverge.
+# One of the fits diverges on purpose.
 @pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
 @pytest.mark.parametrize("trials", [checkpoints, files, inputs, interrupts, kills])
 def test_no_trial_fails(trials, n_trials):
