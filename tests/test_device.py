@@ -55,6 +55,12 @@ def same_bits():
     torch.use_deterministic_algorithms(False)
 
 
+@pytest.fixture(scope="module")
+def digits(digits):
+    """200 digits of scikit-learn and their labels."""
+    return tuple(values[:200] for values in digits)
+
+
 @pytest.fixture(scope="module", params=REPRESENTATIONS)
 def fitted(request, digits):
     return REPRESENTATIONS[request.param].fit(digits[0])
@@ -105,7 +111,7 @@ def test_samples_are_finite_and_reproducible(name, digits):
 @pytest.mark.parametrize("name", ["images", "unet"])
 def test_bfloat16_is_close_to_float32(name, digits):
     # Only one step each, since training amplifies rounding.
-    one = {"max_epochs": 1, "batch_size": 400}
+    one = {"max_epochs": 1, "batch_size": 200}
     losses = [
         REPRESENTATIONS[name]
         .set_params(**one, precision=precision)
@@ -130,7 +136,7 @@ def test_killed_fit_ends_with_the_same_bits(digits, tmp_path, monkeypatch):
 
     def killed(self, batch, **kwargs):
         steps.append(batch)
-        if len(steps) == 10:
+        if len(steps) == 6:
             raise Killed
         return train_step(self, batch, **kwargs)
 
@@ -145,9 +151,9 @@ def test_killed_fit_ends_with_the_same_bits(digits, tmp_path, monkeypatch):
 
 
 def test_laplacenet_on_the_device(digits):
-    X, y = digits[0], np.where(np.arange(400) < 50, digits[1], -1)
+    X, y = digits[0], np.where(np.arange(200) < 50, digits[1], -1)
     classifier = LaplaceNetClassifier(
-        DiffusionRepresentation(**IMAGES), max_epochs=2, random_state=0
+        DiffusionRepresentation(**IMAGES), max_epochs=4, random_state=0
     )
     found = classifier.fit(X, y).predict(X)
     assert np.mean(found == digits[1]) > 0.5
@@ -216,13 +222,13 @@ class NoWaits(Callback):
 
     def on_batch_begin(self, net, training=False, **kwargs):
         n_done = net.run_.position
-        torch.cuda.set_sync_debug_mode("error" if 0 < n_done < 6 else "default")
+        torch.cuda.set_sync_debug_mode("error" if 0 < n_done < 3 else "default")
 
 
 @needs_a_gpu
 @pytest.mark.parametrize(("name", "augment"), TRAINED)
 def test_no_step_waits_for_the_gpu(name, augment, digits):
-    # 400 rows are seven batches of 64.
+    # 200 rows are four batches of 50.
     rep = clone(REPRESENTATIONS[name])
     try:
         rep.set_params(augment=augment, callbacks=[NoWaits()]).fit(digits[0])

@@ -76,7 +76,8 @@ def test_noise_space_does_not_depend_on_the_size():
 def test_large_networks_use_more_pixels_and_samples(kind, shape, averaged, whole):
     X = np.random.default_rng(0).normal(size=(8, 3600))
     for size, seen in [("small", averaged), ("base", averaged), ("large", whole)]:
-        rep = DiffusionRepresentation(4, network_size=size, **{kind: shape}, **QUICK)
+        parameters = {"network_size": size, "init": "random", kind: shape}
+        rep = DiffusionRepresentation(4, **parameters, **QUICK)
         assert rep.fit(X).net_.module_.data_shape == seen
 
 

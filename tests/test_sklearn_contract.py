@@ -28,7 +28,7 @@ from diffrep.trajectory import (
     TrajectoryClassifier,
 )
 
-SMALL = {"n_components": 4, "max_epochs": 2, "random_state": 0}
+SMALL = {"n_components": 4, "max_epochs": 1, "random_state": 0}
 # Some representations with static codes, a number of times, and given times.
 ESTIMATORS = [
     DiffusionRepresentation(**SMALL),
@@ -42,16 +42,16 @@ ESTIMATORS = [
 ]
 
 CLASSIFIERS = [
-    LaplaceNetClassifier(max_epochs=3, supervised_epochs=30, random_state=0),
+    LaplaceNetClassifier(max_epochs=2, supervised_epochs=15, random_state=0),
     RepresentationSelector([("first", PCA(1)), ("all", PCA())]),
     TimeSelector(),
     TimeVotingClassifier(),
-    TrajectoryClassifier(max_epochs=30, lr=1e-2, head="attention", random_state=0),
+    TrajectoryClassifier(max_epochs=20, lr=1e-2, head="attention", random_state=0),
     TrajectoryClassifier(
         DiffusionRepresentation(**SMALL, t_grid=2),
         head="concat",
-        max_epochs=40,
-        lr=2e-2,
+        max_epochs=20,
+        lr=4e-2,
         random_state=0,
     ),
 ]
