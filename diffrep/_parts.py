@@ -30,6 +30,7 @@ from diffrep.core.time_sampling import (
 __all__ = [
     "NOISE_CONSTRAINTS",
     "encoder_factory",
+    "evenly_predicted_times",
     "noise_process",
     "read_out_times",
     "read_shape",
@@ -38,7 +39,6 @@ __all__ = [
     "space_class",
     "time_density",
     "time_sampling_of",
-    "told_times",
     "view_function",
     "weighted",
 ]
@@ -211,7 +211,7 @@ def read_out_times(t_grid, density):
     return times
 
 
-def told_times(n_times, model):
+def evenly_predicted_times(n_times, model):
     """Return times at which x_t predicts shares (T - 1)/T, ..., 1/T, 0 of the codes.
 
     Parameters
@@ -227,12 +227,13 @@ def told_times(n_times, model):
     """
     readout, t_min = model.readout, model.times.t_min
     times = np.append(t_min, readout.times.cpu().double())
-    told = np.append(1.0, readout.told.cpu().double())
-    told[-1] = 0.0
+    shares = np.append(1.0, readout.told.cpu().double())
+    shares[-1] = 0.0
     # Strictly decreasing, so that times are distinct.
-    told = np.minimum.accumulate(told.clip(0, 1)) - LEAST_FALL * np.arange(len(told))
-    shares = np.linspace(told[0], told[-1], n_times + 1)[1:]
-    return np.interp(-shares, -told, times)
+    shares = np.minimum.accumulate(shares.clip(0, 1))
+    shares -= LEAST_FALL * np.arange(len(shares))
+    wanted = np.linspace(shares[0], shares[-1], n_times + 1)[1:]
+    return np.interp(-wanted, -shares, times)
 
 
 def shortest_distinct(times):

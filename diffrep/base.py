@@ -39,11 +39,11 @@ from diffrep._model_file import (
 )
 from diffrep._parts import (
     encoder_factory,
+    evenly_predicted_times,
     read_out_times,
     read_shape,
     shortest_distinct,
     time_sampling_of,
-    told_times,
     view_function,
 )
 from diffrep._validation import (
@@ -457,7 +457,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         with self.net_.forked(draws):
             model.fit_readout(ViewedRows.drawn(x, model.augment, draws), as_trained)
         if isinstance(self.t_grid, Integral) and not model.time_conditioned:
-            self.t_grid_ = told_times(self.t_grid, model)
+            self.t_grid_ = evenly_predicted_times(self.t_grid, model)
 
     def _read_times(self):
         """Return the times of the codes of `transform`."""

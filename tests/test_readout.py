@@ -189,16 +189,16 @@ def variances(spectrum, ratio):
     return total, total * spectrum / (spectrum + ratio**2)
 
 
-def told_share(spectrum, ratio):
-    total, told = variances(spectrum, ratio)
-    return told.sum() / total.sum()
+def predicted_share(spectrum, ratio):
+    total, predicted = variances(spectrum, ratio)
+    return predicted.sum() / total.sum()
 
 
 def test_predicted_share_equals_that_of_gaussian_rows():
     rep, _, C = of_gaussian_rows()
     readout, sde = rep.net_.module_.readout, rep.net_.module_.sde
     ratios = sde.noise_to_signal(readout.times[:-1]).numpy()
-    expected = [told_share(np.linalg.eigvalsh(C), ratio) for ratio in ratios]
+    expected = [predicted_share(np.linalg.eigvalsh(C), ratio) for ratio in ratios]
     np.testing.assert_allclose(readout.told[:-1], expected, atol=0.03)
     assert readout.told[-1] == 0
 
@@ -206,7 +206,7 @@ def test_predicted_share_equals_that_of_gaussian_rows():
 def test_integer_grid_has_even_predicted_shares():
     rep, _, C = of_gaussian_rows(t_grid=4)
     ratios = rep.net_.module_.sde.noise_to_signal(torch.from_numpy(rep.t_grid_))
-    shares = [told_share(np.linalg.eigvalsh(C), float(ratio)) for ratio in ratios]
+    shares = [predicted_share(np.linalg.eigvalsh(C), float(ratio)) for ratio in ratios]
     np.testing.assert_allclose(shares, [0.75, 0.5, 0.25, 0.0], atol=0.05)
     assert rep.t_grid_[-1] == 1
 
@@ -216,8 +216,8 @@ def test_codes_over_time_follow_the_formula():
     spectrum, V = np.linalg.eigh(C)
     t = rep.net_.module_.readout.times[4]
     ratio = float(rep.net_.module_.sde.noise_to_signal(t))
-    total, told = variances(spectrum, ratio)
-    size = ((total - told) / (told + 1)) ** 0.75 / (told + 1) ** 0.5
+    total, predicted = variances(spectrum, ratio)
+    size = ((total - predicted) / (predicted + 1)) ** 0.75 / (predicted + 1) ** 0.5
     rows = (X - X.mean(axis=0)) / X.std(axis=0)
     expected = rows @ V * np.sqrt(total / spectrum) * size
     codes = rep.encode(X, float(t))[:, 0]

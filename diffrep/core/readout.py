@@ -32,7 +32,7 @@ RIDGE = 1.0
 POWER = 0.75
 
 #: Penalty of the regression that predicts the code of a row from that of x_t.
-TOLD_RIDGE = 1e-2
+PREDICTION_RIDGE = 1e-2
 
 #: Singular values below this share of the largest are not inverted.
 LEAST_SINGULAR = 1e-5
@@ -171,15 +171,15 @@ class Readout(nn.Module):
         within = differences.T @ differences / len(differences) / size
         variance = (self.maps[-1].T @ total @ self.maps[-1]).diagonal().mean()
         for i in reversed(range(len(noisy))):
-            told = _told_covariance(z, noisy[i])
-            after, maps = self.maps[i + 1], _lost_components(total, within, told)
-            maps = maps[:, : self.maps.shape[2]]
-            maps = _turned(maps, total, maps.T @ total @ after)
+            predicted = _predicted_covariance(z, noisy[i])
+            maps = _hidden_components(total, within, predicted)
+            after, maps = self.maps[i + 1], maps[:, : self.maps.shape[2]]
+            maps = _rotated_towards(maps, total, maps.T @ total @ after)
             found = (maps.T @ total @ maps).diagonal().mean().clamp(min=1e-12)
             self.maps[i] = maps * (variance / found).sqrt()
             shared = (self.maps[i].T @ total @ after).diagonal().mean()
             self.cosines[i] = shared / variance.clamp(min=1e-12)
-            self.told[i] = told.trace() / total.trace().clamp(min=1e-12)
+            self.told[i] = predicted.trace() / total.trace().clamp(min=1e-12)
 
     @torch.no_grad()
     def fit_curves(self, times: Tensor, codes: list[ViewedRows]) -> None:
@@ -195,7 +195,7 @@ class Readout(nn.Module):
             if i < len(codes) - 1:
                 z, after = (c.X - c.X.mean(0) for c in codes[i : i + 2])
                 likeness = (z @ maps).T @ (after @ self.maps[i + 1])
-                maps = _turned(maps, z.T @ z / len(z), likeness)
+                maps = _rotated_towards(maps, z.T @ z / len(z), likeness)
             self.means[i], self.maps[i] = mean, maps * scales[i]
 
     def _stable_map(self, codes: ViewedRows) -> tuple[Tensor, Tensor]:
@@ -219,7 +219,7 @@ class Readout(nn.Module):
         return mean, maps @ equal_variances(torch.diag(variances))
 
 
-def _told_covariance(z: Tensor, noisy: Tensor) -> Tensor:
+def _predicted_covariance(z: Tensor, noisy: Tensor) -> Tensor:
     """Covariance of the codes as predicted from those of noisy rows.
 
     Predictions are those of ridge regression with two-fold cross-fitting, in double
@@ -227,27 +227,29 @@ def _told_covariance(z: Tensor, noisy: Tensor) -> Tensor:
     errors if all rows are equal.
     """
     like, z, noisy = z, z.cpu().double(), noisy.cpu().double()
-    told = z.new_zeros(z.shape[1], z.shape[1])
+    predicted = z.new_zeros(z.shape[1], z.shape[1])
     for fold in range(2):
         rest = 1 - fold
         mean, x = noisy[rest::2].mean(0), noisy[rest::2] - noisy[rest::2].mean(0)
         moments = x.T @ x / len(x)
-        moments.diagonal().add_(TOLD_RIDGE * moments.diagonal().mean() + 1e-12)
+        moments.diagonal().add_(PREDICTION_RIDGE * moments.diagonal().mean() + 1e-12)
         slopes = torch.linalg.solve(moments, x.T @ z[rest::2] / len(x))
         estimates = (noisy[fold::2] - mean) @ slopes
-        told += estimates.T @ z[fold::2] / len(estimates) / 2
-    values, vectors = torch.linalg.eigh((told + told.T) / 2)
+        predicted += estimates.T @ z[fold::2] / len(estimates) / 2
+    values, vectors = torch.linalg.eigh((predicted + predicted.T) / 2)
     return (vectors * values.clamp(min=0) @ vectors.T).to(like)
 
 
-def _lost_components(total: Tensor, within: Tensor, told: Tensor) -> Tensor:
+def _hidden_components(total: Tensor, within: Tensor, predicted: Tensor) -> Tensor:
     """Directions in which rows differ, without what views change or x_t predicts."""
     ridge = RIDGE * torch.eye(len(total)).to(total)
-    directions, ratios = fisher_directions(total - told, within + told + ridge)
+    directions, ratios = fisher_directions(
+        total - predicted, within + predicted + ridge
+    )
     return directions * ratios**POWER
 
 
-def _turned(maps: Tensor, total: Tensor, likeness: Tensor) -> Tensor:
+def _rotated_towards(maps: Tensor, total: Tensor, likeness: Tensor) -> Tensor:
     """Rotate maps to make columns most similar to others, and their variances equal.
 
     Parameters

@@ -456,7 +456,7 @@ def outcome(call, expected):
     expected : callable
         Whether a result is correct.
     """
-    with patience(), warnings.catch_warnings(record=True) as told:
+    with patience(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
             result = call()
@@ -473,7 +473,7 @@ def outcome(call, expected):
             said = "works"
             if not expected(result):
                 raise WrongOutcomeError(f"gave {result!r}"[:300])
-    for warning in told:
+    for warning in caught:
         named = "feature names" in str(warning.message)
         if not (named or issubclass(warning.category, WARNINGS)):
             raise WrongOutcomeError(f"warned: {warning.message!r}, {warning.filename}")
