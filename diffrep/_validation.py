@@ -92,7 +92,11 @@ REMEDIES = {
     "could not be promoted": "Turn dates into numbers before this step, for instance "
     "into days since the first.",
     "unique column names": "Give each column a name of its own.",
-    "got scalar array": "Pass an array or a data frame; collect one that is lazy.",
+    "got scalar array": "Pass an array or a data frame; collect one that is lazy. For "
+    "rows in batches use fit_batches and transform_batches.",
+    "inhomogeneous shape": "Bring images to one size, for instance by "
+    "diffrep.datasets.load_images, and signals to one length by appending zeros.",
+    "while dim <= 2": "Pass images or signals as one array, or as a list.",
 }
 
 
@@ -143,6 +147,10 @@ def check_rows(estimator, X, y="no_validation", *, reset):
     ValueError
         On sparse, missing, infinite, complex, text, empty or ill-shaped data.
     """
+    with refused_plainly(REMEDIES):
+        # Lists of rows or images, which may be objects with a conversion.
+        if isinstance(X, list | tuple | pd.Series):
+            X = np.asarray(list(X))
     if len(getattr(X, "shape", ())) > 2:
         X = flattened(X, estimator)
     if hasattr(X, "toarray"):
@@ -157,14 +165,13 @@ def check_rows(estimator, X, y="no_validation", *, reset):
             "Use X.filled(value), or an imputer on X.filled(np.nan)."
         )
     with refused_plainly(REMEDIES):
-        # scikit-learn converts arrays of objects to numbers, but not lists of them.
-        if isinstance(X, list | tuple):
-            X = np.asarray(X)
         checked = validate_data(estimator, X, y, reset=reset, ensure_all_finite=False)
         rows = checked[0] if isinstance(checked, tuple) else checked
         name = type(estimator).__name__
         for block in gen_batches(len(rows), max(1, CHUNK_SIZE // rows.shape[1])):
             assert_all_finite(rows[block], input_name="X", estimator_name=name)
+        if rows.dtype.kind == "O":  # as of categorical columns
+            rows.astype(float)
         if rows.dtype.kind not in "biuf":
             raise ValueError(
                 f"X has dtype {rows.dtype}; expected real numbers. Convert it, for "

@@ -664,7 +664,7 @@ class DiffusionRepresentation(BaseDiffusion):
     image_shape : tuple (channels, height, width), default=None
         Shape of the images; None for tables. Images may be flattened into rows, or
         be given as (n_samples, channels, height, width), (n_samples, height, width,
-        channels) or, with one channel, (n_samples, height, width).
+        channels) or, with one channel, (n_samples, height, width), also as a list.
     signal_shape : tuple (channels, length), default=None
         Shape of signals: sensor traces, spectra, audio. They may be flattened into
         rows, channel by channel, or be given as (n_samples, channels, length) or

@@ -3,11 +3,13 @@
 from functools import partial
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import scipy.stats
 import torch
 from torch import nn
+from torch.utils.data import TensorDataset
 
 from diffrep import DiffusionRepresentation, VariationalDiffusionRepresentation
 from diffrep.core.augment import flip, rescale
@@ -31,6 +33,13 @@ BAD_ROWS = {
     "one row": (X[:1], "n_samples=1.*at least 2 rows"),
     "no columns": (X[:, :0], r"0 feature\(s\).*at least one column"),
     "one dimension": (X[0], "Expected 2D array(.|\n)*Reshape"),
+    "categories": (
+        pd.DataFrame({"a": pd.Categorical(["x", "y"] * 20)}),
+        "could not convert string.*OneHotEncoder",
+    ),
+    "rows of several lengths": ([X[0], X[0, :5]], "inhomogeneous.*appending zeros"),
+    "batches": (iter([X]), "scalar array(.|\n)*fit_batches"),
+    "a data set of torch": (TensorDataset(torch.from_numpy(X)), "dim 3.*as a list"),
     "images": (X.reshape(40, 1, 2, 3), r"shape \(40, 1, 2, 3\).*image_shape.*reshape"),
     "complex": (X + 1j, "Complex data not supported"),
 }

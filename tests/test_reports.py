@@ -16,6 +16,7 @@ import polars as pl
 import pytest
 import sklearn
 import torch
+from PIL import Image
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.ensemble import StackingClassifier
@@ -194,6 +195,17 @@ def test_image_arrays_in_searches_comparisons_and_figures():
     pd.testing.assert_frame_equal(
         information_profile(rep, images), information_profile(rep, rows)
     )
+
+
+@pytest.mark.parametrize(
+    "collected", [list, tuple, pd.Series, lambda rows: list(map(Image.fromarray, rows))]
+)
+def test_images_may_be_a_list(collected):
+    images = np.moveaxis(IMAGES, 1, -1)
+    rep = drl(image_shape=(3, 8, 6))
+    expected = rep.fit_transform(images)
+    several = collected(list(images))
+    np.testing.assert_array_equal(rep.fit(several).transform(several), expected)
 
 
 def test_channel_axis_of_grey_images_is_optional():
