@@ -10,6 +10,7 @@ from scipy.sparse.linalg import cg
 from sklearn.base import clone
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
+from sklearn.utils import check_array
 
 __all__ = [
     "PROPAGATIONS",
@@ -61,6 +62,15 @@ def neighbor_graph(codes, n_neighbors):
         distances = index.fit(codes).kneighbors_graph(mode="distance")
     else:
         distances = clone(n_neighbors).fit_transform(codes)
+        distances = check_array(
+            distances, accept_sparse="csr", ensure_non_negative=True, input_name="graph"
+        )
+        if distances.shape != (len(codes), len(codes)):
+            raise ValueError(
+                f"n_neighbors={n_neighbors!r} returned a graph of shape "
+                f"{distances.shape} for {len(codes)} rows. Use a transformer that "
+                "returns distances between all rows, such as KNeighborsTransformer."
+            )
     W = csr_array(distances, dtype=np.float64)
     W.data = np.clip(1 - W.data**2 / 2, 0, None) ** POWER
     W = W - diags_array(W.diagonal())

@@ -87,7 +87,10 @@ def load(path, *, device=None, **parameters):
     >>> bool((loaded.transform(X) == rep.transform(X)).all())
     True
     """
-    data = Path(path).expanduser().read_bytes()
+    file = Path(path).expanduser()
+    if file.exists() and not file.is_file():
+        raise OSError(f"{file} cannot be read: it is not a regular file.")
+    data = file.read_bytes()
     try:
         return read(data, ESTIMATORS, parameters, device)
     except Exception as error:  # malformed files raise errors of all classes

@@ -17,7 +17,6 @@ import dataclasses
 import json
 import math
 import reprlib
-from pathlib import Path
 
 import numpy as np
 import safetensors.torch
@@ -88,9 +87,7 @@ def write(path, estimator):
         "estimator": writer.estimator(estimator, ""),
     }
     metadata = {"diffrep_format": str(FORMAT), "diffrep_model": _to_json(model)}
-    write_whole(
-        Path(path).expanduser(), [safetensors.torch.save(writer.tensors, metadata)]
-    )
+    write_whole(path, [safetensors.torch.save(writer.tensors, metadata)])
 
 
 def read(data, classes, passed, device=None):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from diffrep._validation import HasMethods, Interval, StrOptions, check_times
-from diffrep.core.augment import AUGMENTATIONS
+from diffrep.core.augment import AUGMENTATIONS, check_like
 from diffrep.core.encoders import BACKBONES, Encoder
 from diffrep.core.kinds import KINDS, kind_of
 from diffrep.core.layers import SIZES
@@ -138,10 +138,24 @@ def noise_process(sde):
     Raises
     ------
     ValueError
-        If its noise is not finite, does not grow, or is too small.
+        If its functions do not return tensors like t, or its noise is not finite, does
+        not grow, or is too small.
     """
     sde = SDES[sde]() if isinstance(sde, str) else sde
-    low, high = sde.noise_to_signal(torch.tensor([sde.t_min, 1.0])).tolist()
+    if not (isinstance(sde.t_min, int | float) and 0 <= sde.t_min < 1):
+        raise ValueError(
+            f"sde={sde!r} has t_min={sde.t_min!r}; it must be a number in [0, 1)."
+        )
+    t = torch.tensor([sde.t_min, 1.0])
+    for name in ("alpha", "sigma"):
+        check_like(
+            t,
+            partial(getattr(sde, name), t),
+            f"{name}(t) of sde={sde!r}",
+            "for two times. It must return finite numbers of the shape and type of t, "
+            "for instance torch.ones_like(t).",
+        )
+    low, high = sde.noise_to_signal(t).tolist()
     if not (0 < low < high < math.inf and high > LEAST_NOISE):
         raise ValueError(
             f"sde={sde!r} has noise-to-signal ratios from {low:g} to {high:g}; they "

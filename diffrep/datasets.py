@@ -336,7 +336,7 @@ def _split(load, image_shape=None, *, folder, random_state):
 def _images(pattern, openml, n_train, image_shape, *, folder, random_state):
     """Load images from a file or from OpenML; `random_state` is not used."""
     if folder is not None:
-        return _read_npz(_first_file(Path(folder), pattern))
+        return _read_npz(_first_file(Path(folder).expanduser(), pattern))
     X, y = fetch_openml(openml, version=1, as_frame=False, return_X_y=True)
     X, y = X.astype(np.uint8), y.astype(np.int64)
     return {

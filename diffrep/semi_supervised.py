@@ -257,7 +257,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
             return class_shares(labels)
         with refused_plainly():
             shares = np.asarray(self.class_prior, dtype=float)
-        if shares.shape != self.classes_.shape or not np.isclose(shares.sum(), 1):
+        right = shares.shape == self.classes_.shape and np.isclose(shares.sum(), 1)
+        if not (right and (shares >= 0).all()):
             raise ValueError(
                 f"class_prior={self.class_prior!r} must be {len(self.classes_)} shares "
                 f"that sum to 1, one for each of the classes {self.classes_.tolist()}."

@@ -155,12 +155,15 @@ def test_unknown_name_lists_valid_names():
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_folder_without_the_file(tmp_path, name):
+def test_folder_without_the_file(tmp_path, monkeypatch, name):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(FileNotFoundError, match=r"contains notes.txt, but no .*OpenML"):
         load_dataset(name, folder=tmp_path)
     with pytest.raises(FileNotFoundError, match="contains nothing"):
         load_dataset(name, folder=tmp_path / "elsewhere")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"contains notes.txt"):
+        load_dataset(name, folder="~")
 
 
 def test_file_without_its_arrays(tmp_path, images):

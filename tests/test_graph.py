@@ -6,6 +6,7 @@ from scipy.sparse import csr_array
 from sklearn.datasets import make_moons
 from sklearn.metrics.pairwise import cosine_similarity
 from sklearn.neighbors import KNeighborsTransformer
+from sklearn.preprocessing import FunctionTransformer
 from sklearn.semi_supervised import LabelSpreading
 
 from diffrep._graph import (
@@ -35,15 +36,29 @@ def test_edges_are_the_cubed_cosines_of_neighbours():
 @pytest.mark.parametrize("n_neighbors", [3, 5])
 def test_neighbours_from_any_transformer(n_neighbors):
     codes = np.random.default_rng(0).normal(size=(30, 4)).astype(np.float32)
-    given = KNeighborsTransformer(
-        n_neighbors=n_neighbors
-    )  # which includes the row itself
+    # The transformer includes the row itself.
+    given = KNeighborsTransformer(n_neighbors=n_neighbors)
     np.testing.assert_allclose(
         neighbor_graph(codes, given).toarray(),
         neighbor_graph(codes, n_neighbors).toarray(),
         atol=1e-6,
     )
     assert not hasattr(given, "n_samples_fit_")
+
+
+@pytest.mark.parametrize(
+    ("graph", "message"),
+    [
+        (csr_array((3, 3)), r"shape \(3, 3\) for 30 rows"),
+        (csr_array(np.full((30, 30), np.nan)), "graph contains NaN"),
+        (csr_array(np.full((30, 30), -1.0)), "Negative values"),
+        (None, "Expected 2D array"),
+    ],
+)
+def test_invalid_graphs_are_rejected(graph, message):
+    given = FunctionTransformer(lambda codes: graph)
+    with pytest.raises(ValueError, match=message):
+        neighbor_graph(np.ones((30, 4), np.float32), given)
 
 
 def weights():

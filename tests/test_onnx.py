@@ -1,5 +1,8 @@
 """ONNX graphs give the codes of `transform`."""
 
+import os
+from types import SimpleNamespace
+
 import numpy as np
 import onnx
 import onnxruntime
@@ -59,6 +62,21 @@ def test_onnx_codes_equal_transform(name, tmp_path):
     for n in (1, 2, 40):
         (found,) = session.run(["codes"], {"X": X[:n]})
         np.testing.assert_allclose(found, codes[:n], rtol=0, atol=1e-5 * codes.std())
+
+
+def test_graphs_are_written_like_model_files(tmp_path, monkeypatch):
+    graph = SimpleNamespace(SerializeToString=lambda: b"graph")
+    program = SimpleNamespace(model_proto=graph)
+    monkeypatch.setattr(torch.onnx, "export", lambda *args, **kwargs: program)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    rep = RandomEncoderRepresentation(4).fit(X)
+    rep.to_onnx("~/codes.onnx")
+    assert (tmp_path / "codes.onnx").read_bytes() == b"graph"
+    with pytest.raises(FileNotFoundError, match=r"folder .*missing does not exist"):
+        rep.to_onnx(tmp_path / "missing" / "codes.onnx")
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        rep.to_onnx(tmp_path / "pipe")
 
 
 def test_networks_that_cannot_be_exported(tmp_path):

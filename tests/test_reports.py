@@ -28,6 +28,7 @@ from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
 
 from diffrep import (
+    SDE,
     VE,
     VP,
     DiffusionRepresentation,
@@ -461,6 +462,39 @@ def test_noise_process_without_noise_is_rejected(sde):
         drl(sde=sde).fit(X)
 
 
+class Process(SDE):
+    def __init__(self, alpha, sigma):
+        self.alpha, self.sigma = alpha, sigma
+
+    alpha = sigma = None
+
+
+@pytest.mark.parametrize(
+    "alpha",
+    [
+        lambda t: 1.0,
+        lambda t: torch.tensor(1.0),
+        lambda t: np.ones(t.shape),
+        lambda t: torch.ones(len(t), 1),
+        lambda t: torch.ones_like(t).double(),
+        lambda t: None,
+        lambda t: t["first"],
+    ],
+)
+def test_functions_of_a_noise_process_must_return_tensors_like_t(alpha):
+    with pytest.raises(
+        ValueError, match=r"alpha\(t\) of sde=.* (returns|raises).*ones_like"
+    ):
+        drl(sde=Process(alpha, lambda t: t + 0.01)).fit(X)
+
+
+def test_first_time_of_a_noise_process_must_be_a_number():
+    process = Process(torch.ones_like, lambda t: t + 0.01)
+    for process.t_min in (-0.1, 1.0, "first"):
+        with pytest.raises(ValueError, match=r"t_min=.* in \[0, 1\)"):
+            drl(sde=process).fit(X)
+
+
 class Times:
     def __init__(self, ppf):
         self.ppf = ppf
@@ -469,6 +503,12 @@ class Times:
 @pytest.mark.parametrize("ppf", [lambda u: 0.5, lambda u: u[:, None], lambda u: u[:1]])
 def test_times_of_wrong_shape_are_rejected(ppf):
     with pytest.raises(ValueError, match="ppf must give one time for each"):
+        drl(time_sampling=Times(ppf)).fit(X)
+
+
+@pytest.mark.parametrize("ppf", [lambda u: "late", lambda u: u.late])
+def test_errors_of_a_density_of_times_are_reported(ppf):
+    with pytest.raises(ValueError, match=r"ppf of time_sampling=.* raised"):
         drl(time_sampling=Times(ppf)).fit(X)
 
 
@@ -520,6 +560,13 @@ def test_paths_that_are_not_files_are_not_replaced(tmp_path):
     assert pipe.is_fifo()
     with pytest.raises(OSError, match="not a regular file"):
         drl().fit(X).save(tmp_path)
+
+
+def test_paths_that_are_not_files_are_not_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(OSError, match="not a regular file"):
+            load(path)
 
 
 def test_other_files_in_a_checkpoint_folder_are_skipped(tmp_path):

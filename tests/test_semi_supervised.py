@@ -104,8 +104,9 @@ def test_class_shares(few):
         classifier = LaplaceNetClassifier(class_prior=prior, **QUICK).fit(X, labels)
         share[prior[0]] = np.mean(classifier.transduction_ == 0)
     assert share[0.5] > share[1 / 3] + 0.05
-    with pytest.raises(ValueError, match="must be 3 shares that sum to 1"):
-        LaplaceNetClassifier(class_prior=[0.5, 0.5]).fit(X, labels)
+    for prior in ([0.5, 0.5], [0.5, 0.8, -0.3]):
+        with pytest.raises(ValueError, match="must be 3 shares that sum to 1"):
+            LaplaceNetClassifier(class_prior=prior).fit(X, labels)
 
 
 def test_rows_without_labels_are_rejected(few):

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -23,6 +24,7 @@ __all__ = [
     "AUGMENTATIONS",
     "Chain",
     "blur",
+    "check_like",
     "check_view",
     "color_jitter",
     "corrupt_features",
@@ -427,28 +429,35 @@ def check_view(augment, x: Tensor, generator: torch.Generator) -> None:
         If `augment` raises an error, or returns something else than finite numbers of
         the shape and type of `x`.
     """
-    if augment is None:
-        return
-    cause = None
+    if augment is not None:
+        check_like(
+            x,
+            lambda: augment(x, generator),
+            f"augment={augment!r}",
+            f"for a batch of shape {tuple(x.shape)}. It must accept (x, generator) and "
+            "return finite numbers of the shape and type of x.",
+        )
+
+
+def check_like(x: Tensor, call: Callable[[], Any], name: str, advice: str) -> None:
+    """Raise ValueError unless ``call()``, of the user, returns finite numbers like `x`.
+
+    The message consists of `name`, what is wrong, and `advice`.
+    """
+    fault, cause = "", None
     try:
-        fault = _fault(augment(x, generator), x)
-    except (IndexError, RuntimeError, TypeError, ValueError) as error:
-        cause, fault = error, f"raises {type(error).__name__} ({error})"
+        found = call()
+        if not isinstance(found, Tensor):
+            fault = f"returns an object of type {type(found).__name__}"
+        elif (found.shape, found.dtype) != (x.shape, x.dtype):
+            kind = f"shape {tuple(found.shape)} and type {found.dtype}"
+            fault = f"returns a tensor of {kind}"
+        elif not found.isfinite().all():
+            fault = "returns infinite values or NaN"
+    except Exception as error:
+        fault, cause = f"raises {type(error).__name__} ({error})", error
     if fault:
-        raise ValueError(
-            f"augment={augment!r} {fault} for a batch of shape {tuple(x.shape)}. It "
-            "must accept (x, generator) and return finite numbers of the shape and "
-            "type of x."
-        ) from cause
-
-
-def _fault(view, x):
-    """Return what is wrong with a view of `x`, or an empty text."""
-    if not isinstance(view, Tensor):
-        return f"returns an object of type {type(view).__name__}"
-    if (view.shape, view.dtype) != (x.shape, x.dtype):
-        return f"returns a tensor of shape {tuple(view.shape)} and type {view.dtype}"
-    return "" if view.isfinite().all() else "returns infinite values or NaN"
+        raise ValueError(f"{name} {fault} {advice}") from cause
 
 
 def _share(x, generator):

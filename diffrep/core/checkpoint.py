@@ -164,14 +164,14 @@ class Checkpoints:
 def write_whole(path: Path, parts) -> None:
     """Write bytes or buffers to a file, which is either complete or not changed.
 
-    Links are followed, and permissions of an existing file are kept.
+    Links are followed, permissions of an existing file are kept, and ``~`` is expanded.
 
     Raises
     ------
     OSError
         If the folder does not exist, or the path is not that of a regular file.
     """
-    path = Path(path).resolve()
+    path = Path(path).expanduser().resolve()
     if not path.parent.is_dir():
         raise FileNotFoundError(
             f"{path} cannot be written: the folder {path.parent} does not exist."

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from diffrep.core.checkpoint import write_whole
 from diffrep.core.rows import CLIP, averaged
 
 __all__ = ["CodeGraph", "export_onnx"]
@@ -65,14 +66,14 @@ class CodeGraph(nn.Module):
 
 def export_onnx(graph: CodeGraph, path, dtype: str) -> None:
     """Write a graph in ONNX, with input "X" ``(n, n_features)`` and output "codes"."""
-    torch.onnx.export(
+    program = torch.onnx.export(
         graph.eval(),
         (torch.zeros(2, len(graph.mean), dtype=getattr(torch, dtype)),),
-        path,
         input_names=["X"],
         output_names=["codes"],
         dynamic_shapes=({0: torch.export.Dim("n")},),
-        external_data=False,
         dynamo=True,
         verbose=False,
     )
+    assert program is not None  # without a path, torch returns it
+    write_whole(path, [program.model_proto.SerializeToString()])

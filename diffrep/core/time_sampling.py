@@ -121,7 +121,13 @@ class Quantiles(TimeSampling):
 
     def ppf(self, u):
         quantiles = u.double().cpu().numpy()
-        t = np.asarray(self.distribution.ppf(quantiles), dtype=float)
+        try:
+            t = np.asarray(self.distribution.ppf(quantiles), dtype=float)
+        except Exception as error:  # of any class, raised by a method of the user
+            raise ValueError(
+                f"The ppf of time_sampling={self.distribution!r} raised {error!r}; it "
+                "must map arrays of numbers in (0, 1) into [0, 1]."
+            ) from error
         if t.shape != quantiles.shape:
             raise ValueError(
                 f"time_sampling={self.distribution!r} gave times of shape {t.shape} "
