@@ -30,7 +30,7 @@ from sklearn.utils.validation import (
     _check_feature_names_in as check_feature_names_in,
 )
 from sklearn.utils.validation import validate_data
-from skorch.callbacks import LRScheduler
+from skorch.callbacks import BatchScoring, EpochScoring, LRScheduler
 
 from diffrep.core.distributed import peers
 from diffrep.core.kinds import kind_of
@@ -87,7 +87,7 @@ REMEDIES = {
     "contains infinity": "Replace infinite values before this step, or drop the rows.",
     "could not convert string": _ENCODE_TEXT,
     "arrays of bytes/strings": _ENCODE_TEXT,
-    "0 sample(s)": "Pass at least two rows.",
+    "0 sample(s)": "Pass at least one row, and at least two rows to fit.",
     "0 feature(s)": "Pass at least one column.",
     "could not be promoted": "Turn dates into numbers before this step, for instance "
     "into days since the first.",
@@ -347,11 +347,19 @@ def check_callbacks(callbacks):
                 f"callbacks contains {entry!r}; expected skorch callbacks, or pairs "
                 "(name, callback)."
             )
-        if isinstance(callback, LRScheduler):
+        kind = callback if isinstance(callback, type) else type(callback)
+        if issubclass(kind, LRScheduler):
             raise ValueError(
                 "callbacks contains an LRScheduler, which would have no effect: the "
                 "learning rate always follows a warm-up to lr and a cosine decay. "
                 "Remove it, and set lr and max_epochs."
+            )
+        scores = isinstance(callback, EpochScoring | BatchScoring)
+        if scores and not callable(callback.scoring):
+            raise ValueError(
+                f"callbacks contains {kind.__name__} with scoring={callback.scoring!r}"
+                ", which needs predictions, but the net returns losses. Use a function "
+                "(net, X, y), or the losses in `history_`."
             )
     return list(callbacks or [])
 

@@ -25,7 +25,14 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from skorch.callbacks import Callback, Checkpoint, EarlyStopping, LRScheduler
+from skorch.callbacks import (
+    BatchScoring,
+    Callback,
+    Checkpoint,
+    EarlyStopping,
+    EpochScoring,
+    LRScheduler,
+)
 
 from diffrep import (
     SDE,
@@ -239,11 +246,25 @@ def test_dates_among_numbers_are_rejected():
 # Callbacks
 
 
-def test_lr_scheduler_is_rejected():
-    scheduler = LRScheduler("StepLR", step_size=1)
+@pytest.mark.parametrize(
+    "callback",
+    [
+        LRScheduler("StepLR", step_size=1),
+        LRScheduler,
+        EpochScoring("roc_auc"),
+        BatchScoring("accuracy"),
+    ],
+)
+def test_callbacks_without_effect_are_rejected(callback):
     for estimator in (drl(), TrajectoryClassifier(n_times=2)):
-        with pytest.raises(ValueError, match="LRScheduler"):
-            estimator.set_params(callbacks=[scheduler]).fit(X, Y)
+        with pytest.raises(ValueError, match=r"callbacks contains.*(effect|losses)"):
+            estimator.set_params(callbacks=[callback]).fit(X, Y)
+
+
+def test_functions_can_score_epochs():
+    half = EpochScoring(lambda net, X, y: len(X) / 2, name="half", use_caching=False)
+    rep = drl(callbacks=[half], early_stopping=True).fit(X)
+    assert (rep.history_["half"] == 0.1 * len(X) / 2).all()
 
 
 def test_callbacks_stop_all_estimators():
