@@ -23,7 +23,7 @@ from sklearn.datasets import (
     make_classification,
 )
 from sklearn.model_selection import train_test_split
-from sklearn.utils import Bunch, check_random_state
+from sklearn.utils import Bunch, check_array, check_random_state
 
 __all__ = [
     "DATASETS",
@@ -114,14 +114,18 @@ def colored_digits(images, *, random_state=0):
         float32 in [0, 1], in the order channels, height, width.
     background, foreground : ndarray of shape (n_samples,)
         Indices of the colours, 0 to 8, which differ in each image.
+
+    Raises
+    ------
+    ValueError
+        If `images` are not such images, or have no ink.
     """
-    images = np.asarray(images, dtype=np.float32)
-    ink = (images / images.max())[:, None]
+    ink = _ink(images)[:, None]
     hues = np.arange(9)[:, None] / 9 + np.arange(3) / 3
     colors = (0.5 + 0.5 * np.cos(2 * np.pi * hues)).astype(np.float32)
     rng = check_random_state(random_state)
-    background = rng.randint(9, size=len(images))
-    foreground = (background + rng.randint(1, 9, size=len(images))) % 9
+    background = rng.randint(9, size=len(ink))
+    foreground = (background + rng.randint(1, 9, size=len(ink))) % 9
     pen, paper = (
         colors[chosen][:, :, None, None] for chosen in (foreground, background)
     )
@@ -149,9 +153,14 @@ def textured_digits(images, *, random_state=0):
         float32, in units of the largest value.
     place, texture : ndarray of shape (n_samples,)
         Indices of the positions, 0 to 7, and of the textures, 0 to 5.
+
+    Raises
+    ------
+    ValueError
+        If `images` are not such images, or have no ink.
     """
-    images = np.asarray(images, dtype=np.float32)
-    n, height, width = images.shape
+    ink = _ink(images)
+    n, height, width = ink.shape
     rng = check_random_state(random_state)
     place, texture = rng.randint(8, size=n), rng.randint(6, size=n)
     phase = rng.uniform(0, 2 * np.pi, n)
@@ -166,8 +175,27 @@ def textured_digits(images, *, random_state=0):
     for i in range(n):
         row, column = cells[place[i]]
         top, left = row * height // 2, column * width // 2
-        X[i, top : top + height, left : left + width] += images[i] / images.max()
+        X[i, top : top + height, left : left + width] += ink[i]
     return X.reshape(n, -1), place, texture
+
+
+def _ink(images):
+    """Return images ``(n, height, width)`` with values from 0 to 1."""
+    images = check_array(
+        images,
+        dtype=np.float32,
+        allow_nd=True,
+        ensure_2d=False,
+        ensure_non_negative=True,
+        input_name="images",
+    )
+    if images.ndim != 3 or not images.any():
+        raise ValueError(
+            f"images of shape {images.shape} and largest value {images.max():g} are "
+            "not greyscale images of writing; expected shape (n_samples, height, width)"
+            ", with 0 where there is paper and larger values where there is ink."
+        )
+    return images / images.max()
 
 
 def load_images(source, *, size, grayscale=False, out=None):

@@ -243,6 +243,23 @@ def test_texture_and_place_are_recovered():
     assert set(texture) == set(range(6))
 
 
+@pytest.mark.parametrize("draw", [colored_digits, textured_digits])
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (np.ones((8, 8)), r"shape \(8, 8\).*\(n_samples, height, width\)"),
+        (np.ones((2, 8, 8, 1)), "not greyscale images"),
+        (np.zeros((2, 8, 8)), "largest value 0 "),
+        (-np.ones((2, 8, 8)), "Negative values"),
+        (np.full((2, 8, 8), np.nan), "images contains NaN"),
+        (np.ones((0, 8, 8)), r"0 sample\(s\)"),
+    ],
+)
+def test_images_without_writing_are_rejected(draw, images, message):
+    with pytest.raises(ValueError, match=message):
+        draw(images)
+
+
 @pytest.fixture
 def folder(tmp_path):
     """Four images in two folders, among other files: red, green, blue and grey."""

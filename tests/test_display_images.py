@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import FunctionTransformer
@@ -162,6 +163,9 @@ def test_training_display_has_a_line_for_each_loss(digits):
     rep = DiffusionRepresentation(4, max_epochs=3, early_stopping=True, random_state=0)
     with pytest.raises(NotFittedError, match="not fitted yet"):
         TrainingDisplay.from_estimator(rep)
+    start = clone(rep).set_params(max_epochs=0).fit(digits[0])
+    with pytest.raises(NotFittedError, match="max_epochs=0"):
+        TrainingDisplay.from_estimator(start)
     display = TrainingDisplay.from_estimator(rep.fit(digits[0]))
     assert set(display.lines_) == {
         f"{part}_{loss}"

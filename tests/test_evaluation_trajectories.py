@@ -131,3 +131,23 @@ def test_profiles_are_mean_attention_without_the_token():
     assert (hidden[0] == 0).all()
     only = attention_profiles(classifier, X, y, mask=masks["time only"])
     np.testing.assert_allclose(only, [[1, 0, 0], [1, 0, 0]])
+
+
+@pytest.mark.parametrize(
+    ("profiles", "message"),
+    [
+        ([[1.5, -0.5], [0.5, 0.5]], "Negative values"),
+        ([[1.0, 1.0], [0.5, 0.5]], "must sum to 1"),
+        ([[np.nan, 1.0]], "contains NaN"),
+        ([0.5, 0.5], "must sum to 1"),
+    ],
+)
+def test_invalid_profiles_are_rejected(profiles, message):
+    with pytest.raises(ValueError, match=message):
+        jensen_shannon(profiles)
+
+
+@pytest.mark.parametrize(("n_times", "index"), [(3, 3), (3, -1), (0, 0)])
+def test_times_of_masks_must_exist(n_times, index):
+    with pytest.raises(ValueError, match="index|n_times"):
+        attention_masks(n_times, index)

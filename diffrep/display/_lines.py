@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from sklearn.utils.validation import check_is_fitted
-
+from diffrep.base import check_is_trained
 from diffrep.display._base import BaseDisplay
 from diffrep.evaluation import information_profile
 
@@ -42,8 +41,13 @@ class TrainingDisplay(BaseDisplay):
         Returns
         -------
         display : TrainingDisplay
+
+        Raises
+        ------
+        NotFittedError
+            If the estimator was not trained.
         """
-        check_is_fitted(representation)
+        check_is_trained(representation)
         return cls.from_results(representation.history_, ax=ax)
 
     def _draw(self):

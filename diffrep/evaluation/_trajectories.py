@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import torch
 from scipy.spatial.distance import jensenshannon
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from diffrep._validation import Interval, validate_params
@@ -134,6 +135,13 @@ def code_information(
     return pd.DataFrame(information, index=times, columns=times)
 
 
+@validate_params(
+    {
+        "n_times": [Interval(Integral, 1, None, closed="left")],
+        "index": [Interval(Integral, 0, None, closed="left")],
+    },
+    prefer_skip_nested_validation=True,
+)
 def attention_masks(n_times, index):
     """Return masks of one time, the class token, both, or all but that time.
 
@@ -149,7 +157,16 @@ def attention_masks(n_times, index):
     -------
     masks : dict of str to ndarray of bool of shape (n_times + 1,)
         For :meth:`diffrep.trajectory.TrajectoryClassifier.attention`.
+
+    Raises
+    ------
+    ValueError
+        If `index` is not below `n_times`.
     """
+    if index >= n_times:
+        raise ValueError(
+            f"index={index} must be below n_times={n_times}; the first time has 0."
+        )
     hidden = {
         "none": [],
         "time hidden": [index],
@@ -200,9 +217,19 @@ def jensen_shannon(profiles):
     -------
     divergences : DataFrame of shape (n_profiles, n_profiles)
         0 for equal profiles, 1 for profiles without a common time.
+
+    Raises
+    ------
+    ValueError
+        If a profile has negative entries or does not sum to 1.
     """
     profiles = pd.DataFrame(profiles)
-    rows = profiles.to_numpy()
+    rows = check_array(profiles, ensure_non_negative=True, input_name="profiles")
+    if not np.allclose(rows.sum(axis=1), 1, atol=1e-4):
+        raise ValueError(
+            f"profiles sum to {rows.sum(axis=1)}; each must sum to 1. Divide them by "
+            "their sums."
+        )
     distance = [[jensenshannon(p, q, base=2) for q in rows] for p in rows]
     return pd.DataFrame(
         np.square(distance), index=profiles.index, columns=profiles.index
