@@ -149,5 +149,5 @@ def test_invalid_profiles_are_rejected(profiles, message):
 
 @pytest.mark.parametrize(("n_times", "index"), [(3, 3), (3, -1), (0, 0)])
 def test_times_of_masks_must_exist(n_times, index):
-    with pytest.raises(ValueError, match="index|n_times"):
+    with pytest.raises(ValueError, match=r"index|n_times"):
         attention_masks(n_times, index)
