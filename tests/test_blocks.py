@@ -1,4 +1,4 @@
-"""Blocks of Python in the documentation that are not doctests."""
+"""Blocks of Python in the README and the guide that are not doctests."""
 
 import re
 from pathlib import Path
@@ -17,10 +17,10 @@ from sklearn.pipeline import make_pipeline
 
 from diffrep import DiffusionRepresentation, base
 
-DOCS = Path(__file__).parents[1] / "docs"
+ROOT = Path(__file__).parents[1]
 BLOCKS = {
     f"{page.stem}-{i}": block
-    for page in sorted(DOCS.rglob("*.md"))
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
     if "generated" not in page.parts
     for i, block in enumerate(
         re.findall(r"^```python\n((?!>>>).*?)^```", page.read_text(), re.M | re.S)
@@ -61,6 +61,19 @@ def client(monkeypatch):
     ) as client:
         monkeypatch.setattr(dask.distributed, "Client", lambda address: client)
         yield client
+
+
+def test_blocks_of_the_readme(names):
+    exec(BLOCKS["README-0"], names)
+    accuracies = [
+        few.fit(names["X"][:50], names["y"][:50]).score(
+            names["X"][1500:], names["y"][1500:]
+        )
+        for few in (names["few"], LogisticRegression(max_iter=2000))
+    ]
+    assert accuracies[0] > accuracies[1] + 0.05  # after one epoch
+    assert accuracies[1] == pytest.approx(0.75, abs=0.01)
+    exec(BLOCKS["README-1"], names)
 
 
 def test_block_of_level_of_detail(names):
@@ -111,6 +124,8 @@ def test_block_of_dask(names, client):
 
 def test_all_blocks_are_tested():
     assert set(BLOCKS) == {
+        "README-0",
+        "README-1",
         "level_of_detail-0",
         "reliability-0",
         "reliability-1",
