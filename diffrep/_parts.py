@@ -142,7 +142,7 @@ def noise_process(sde):
         not grow, or is too small.
     """
     sde = SDES[sde]() if isinstance(sde, str) else sde
-    if not (isinstance(sde.t_min, int | float) and 0 <= sde.t_min < 1):
+    if not (isinstance(sde.t_min, Real) and 0 <= float(sde.t_min) < 1):
         raise ValueError(
             f"sde={sde!r} has t_min={sde.t_min!r}; it must be a number in [0, 1)."
         )

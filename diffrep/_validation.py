@@ -170,7 +170,7 @@ def check_rows(estimator, X, y="no_validation", *, reset):
         name = type(estimator).__name__
         for block in gen_batches(len(rows), max(1, CHUNK_SIZE // rows.shape[1])):
             assert_all_finite(rows[block], input_name="X", estimator_name=name)
-        if rows.dtype.kind == "O":  # as of categorical columns
+        if rows.dtype.kind == "O":  # of categorical columns; the error names a text
             rows.astype(float)
         if rows.dtype.kind not in "biuf":
             raise ValueError(

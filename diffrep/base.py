@@ -288,6 +288,8 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
             If the optional packages are missing: ``pip install diffrep[onnx]``.
         torch.onnx.OnnxExporterError
             If torch cannot export one of your own networks.
+        OSError
+            If the file cannot be written. It is complete or does not exist.
         """
         check_is_fitted(self)
         model = copy.deepcopy(self.net_.module_).cpu()
