@@ -95,7 +95,8 @@ REMEDIES = {
     "got scalar array": "Pass an array or a data frame; collect one that is lazy. For "
     "rows in batches use fit_batches and transform_batches.",
     "inhomogeneous shape": "Bring images to one size, for instance by "
-    "diffrep.datasets.load_images, and signals to one length by appending zeros.",
+    "diffrep.datasets.load_images, and signals to one length by appending zeros. Of "
+    "pairs of rows and labels, pass the rows.",
     "while dim <= 2": "Pass images or signals as one array, or as a list.",
 }
 

@@ -686,7 +686,7 @@ class TrainedRepresentation(BaseRepresentation):
         Raises
         ------
         ValueError
-            If there are no rows.
+            If there are no rows, or a batch is not an array of rows.
         """
         X = None
         checked = self._checked_batches(batches)
@@ -702,6 +702,11 @@ class TrainedRepresentation(BaseRepresentation):
         for X in batches:
             if is_empty(X):
                 continue
+            if getattr(X, "ndim", 2) < 2:
+                raise ValueError(
+                    f"A batch has shape {tuple(X.shape)}; expected (n, n_features). "
+                    "Pass an iterable of arrays of rows, not an array."
+                )
             yield check_rows(self, X, reset=is_first)
             is_first = False
 

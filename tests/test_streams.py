@@ -134,6 +134,17 @@ def test_failing_first_block_leaves_an_unfitted_estimator(X):
         rep.transform(X)
 
 
+def test_batches_must_be_arrays_of_rows(X):
+    with pytest.raises(ValueError, match=r"batch has shape \(13,\)"):
+        clone(REP).fit_batches(X)
+    labelled = torch.utils.data.TensorDataset(torch.tensor(X), torch.ones(len(X)))
+    loader = torch.utils.data.DataLoader(
+        labelled, batch_size=25, generator=torch.Generator()
+    )
+    with pytest.raises(ValueError, match=r"pairs of rows and labels, pass the rows"):
+        clone(REP).fit_batches(loader)
+
+
 def test_stream_without_rows_is_rejected(X):
     with pytest.raises(ValueError, match="batches is empty"):
         clone(REP).fit_batches([])
