@@ -127,5 +127,5 @@ def checkpoints(n, seed=0):
             except Exception as error:  # any error other than the documented one
                 n_failed += 1
                 print(f"checkpoint {i}: {error!r}"[:300], flush=True)
-    said = f"{counts['refused']:,} refused, {counts['works']:,} work or are passed over"
+    said = f"{counts['refused']:,} refused, {counts['works']:,} work or are skipped"
     return [(f"changed checkpoints: {said}", n, n_failed)]
