@@ -290,7 +290,7 @@ class RandomEncoderRepresentation(BaseRepresentation):
     (178, 4)
     """
 
-    # Constants here, no parameters; mypy knows no such change.
+    # Constants instead of parameters, which mypy does not support.
     init: ClassVar[str] = "random"  # type: ignore[misc]
     augment: ClassVar[None] = None  # type: ignore[misc]
 
@@ -346,7 +346,7 @@ class DenoiserFeatures(TrainedRepresentation):
     n_components: int = 256
     _: KW_ONLY
     t_grid: int | ArrayLike = 1
-    # Constants here, no parameters; mypy knows no such change.
+    # Constants instead of parameters, which mypy does not support.
     encoder: ClassVar[str] = "auto"  # type: ignore[misc]
     network_size: ClassVar[str] = "base"  # type: ignore[misc]
     init: ClassVar[str] = "random"  # type: ignore[misc]

@@ -90,7 +90,7 @@ class LossOverTimeDisplay(BaseDisplay):
             Fitted.
         X : array-like of shape (n_samples, n_features)
         y, times : optional
-            Of ``loss_over_time``.
+            As for ``loss_over_time``.
         ax : matplotlib Axes, default=None
             None creates a figure.
 
@@ -139,7 +139,7 @@ class InformationProfileDisplay(BaseDisplay):
             Fitted with `code_dropout`.
         X : array-like of shape (n_samples, n_features)
         times : optional
-            Result of `diffrep.evaluation.information_profile`.
+            As for `diffrep.evaluation.information_profile`.
         ax : matplotlib Axes, default=None
             None creates a figure.
 

@@ -98,7 +98,7 @@ class AttentionProfileDisplay(BaseDisplay):
         y : array-like of shape (n_samples,)
             Classes over which attention is averaged.
         mask : optional
-            Result of `diffrep.evaluation.attention_profiles`.
+            As for `diffrep.evaluation.attention_profiles`.
         ax : matplotlib Axes, default=None
             None creates a figure.
 
