@@ -34,7 +34,7 @@ def main():
     parser.add_argument("--trials", type=int, help="of each, in place of the default")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore", DivergenceWarning)  # one fit does so
+    warnings.simplefilter("ignore", DivergenceWarning)  # one fit diverges
     rows = []
     for name in arguments.only:
         run, n_trials = SECTIONS[name]

@@ -131,6 +131,35 @@ def draw_seed(random_state) -> int:
     return int(peers().agree(seed))
 
 
+@contextmanager
+def refused_plainly(remedies=None):
+    """Convert errors of checks to ValueError or TypeError, with a remedy.
+
+    For invalid data, numpy, torch and libraries of data frames raise errors of other
+    classes, and give warnings.
+
+    Parameters
+    ----------
+    remedies : dict of str, optional
+        Remedies, by a phrase of the message.
+    """
+    try:
+        # an error is raised instead of warnings; tensors are converted to arrays
+        with np.errstate(all="ignore"), config_context(array_api_dispatch=False):
+            yield
+    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        message = str(error)
+        for phrase, remedy in (remedies or {}).items():
+            if phrase in message:
+                message = f"{message.rstrip('.')}. {remedy}"
+                break
+        if message == str(error) and type(error) is kind:
+            raise
+        raise kind(message) from error
+
+
+@refused_plainly(REMEDIES)
 def check_rows(estimator, X, y="no_validation", *, reset):
     """Return X as a 2-d array of its own dtype, or raise an error with a remedy.
 
@@ -148,10 +177,9 @@ def check_rows(estimator, X, y="no_validation", *, reset):
     ValueError
         On sparse, missing, infinite, complex, text, empty or ill-shaped data.
     """
-    with refused_plainly(REMEDIES):
-        # Lists of rows or images, which may be objects with a conversion.
-        if isinstance(X, list | tuple | pd.Series):
-            X = np.asarray(list(X))
+    # Lists of rows or images, which may be objects with a conversion.
+    if isinstance(X, list | tuple | pd.Series):
+        X = np.asarray(list(X))
     if len(getattr(X, "shape", ())) > 2:
         X = flattened(X, estimator)
     if hasattr(X, "toarray"):
@@ -165,19 +193,18 @@ def check_rows(estimator, X, y="no_validation", *, reset):
             "X is a masked array with masked entries, which would be used as data. "
             "Use X.filled(value), or an imputer on X.filled(np.nan)."
         )
-    with refused_plainly(REMEDIES):
-        checked = validate_data(estimator, X, y, reset=reset, ensure_all_finite=False)
-        rows = checked[0] if isinstance(checked, tuple) else checked
-        name = type(estimator).__name__
-        for block in gen_batches(len(rows), max(1, CHUNK_SIZE // rows.shape[1])):
-            assert_all_finite(rows[block], input_name="X", estimator_name=name)
-        if rows.dtype.kind == "O":  # of categorical columns; the error names a text
-            rows.astype(float)
-        if rows.dtype.kind not in "biuf":
-            raise ValueError(
-                f"X has dtype {rows.dtype}; expected real numbers. Convert it, for "
-                "instance by X.astype(float)."
-            )
+    checked = validate_data(estimator, X, y, reset=reset, ensure_all_finite=False)
+    rows = checked[0] if isinstance(checked, tuple) else checked
+    name = type(estimator).__name__
+    for block in gen_batches(len(rows), max(1, CHUNK_SIZE // rows.shape[1])):
+        assert_all_finite(rows[block], input_name="X", estimator_name=name)
+    if rows.dtype.kind == "O":  # of categorical columns; the error names a text
+        rows.astype(float)
+    if rows.dtype.kind not in "biuf":
+        raise ValueError(
+            f"X has dtype {rows.dtype}; expected real numbers. Convert it, for "
+            "instance by X.astype(float)."
+        )
     return checked
 
 
@@ -309,34 +336,6 @@ def check_codes(codes):
     """Return codes as a 2-d array of float32, or raise an error with a remedy."""
     with refused_plainly():
         return check_array(codes, dtype=np.float32, input_name="codes")
-
-
-@contextmanager
-def refused_plainly(remedies=None):
-    """Convert errors of checks to ValueError or TypeError, with a remedy.
-
-    For invalid data, numpy, torch and libraries of data frames raise errors of other
-    classes, and give warnings.
-
-    Parameters
-    ----------
-    remedies : dict of str, optional
-        Remedies, by a phrase of the message.
-    """
-    try:
-        # an error is raised instead of warnings; tensors are converted to arrays
-        with np.errstate(all="ignore"), config_context(array_api_dispatch=False):
-            yield
-    except (ValueError, TypeError, OverflowError, RuntimeError) as error:
-        kind = TypeError if isinstance(error, TypeError) else ValueError
-        message = str(error)
-        for phrase, remedy in (remedies or {}).items():
-            if phrase in message:
-                message = f"{message.rstrip('.')}. {remedy}"
-                break
-        if message == str(error) and type(error) is kind:
-            raise
-        raise kind(message) from error
 
 
 def check_callbacks(callbacks):

@@ -87,6 +87,7 @@ def test_blocks_of_reliability(names, tmp_path, i, n_fits):
     assert len(list((tmp_path / "checkpoints").iterdir())) == n_fits
 
 
+# torch's exporter uses a deprecated function of torch.
 @pytest.mark.filterwarnings("ignore:.*LeafSpec.*:FutureWarning")
 def test_block_of_onnx(names):
     names["rep"].to_onnx("codes.onnx")

@@ -162,10 +162,9 @@ def _uninterrupted():
 def test_sigkill_during_a_write(name, n, tmp_path):
     """The process is killed while it writes a file."""
     rep = clone(KINDS["DRL"]).set_params(checkpoint=tmp_path)
+    # Python 3.12 warns that a process with threads is forked.
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # Python 3.12 warns of threads
+        warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         with killed_at(n, os, name) as calls:

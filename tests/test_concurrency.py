@@ -144,10 +144,9 @@ def test_codes_in_forked_processes(rep):
         pipe.send(rep.transform(X))
 
     workers = [context.Process(target=work, args=(end,)) for _, end in pipes]
+    # Python 3.12 warns that a process with threads is forked.
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # Python 3.12 warns of threads
+        warnings.simplefilter("ignore", DeprecationWarning)
         for worker in workers:
             worker.start()
     for (pipe, _), worker in zip(pipes, workers, strict=True):
@@ -190,10 +189,9 @@ def test_fork_while_another_thread_uses_global_generators():
     thread = threading.Thread(target=borrow)
     thread.start()
     begun.wait()
+    # Python 3.12 warns that a process with threads is forked.
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", DeprecationWarning
-        )  # Python 3.12 warns of threads
+        warnings.simplefilter("ignore", DeprecationWarning)
         child = os.fork()
     if child == 0:
         same = torch.equal(torch.get_rng_state(), state)

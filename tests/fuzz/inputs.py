@@ -424,9 +424,7 @@ def digest(estimator):
 @cache
 def fitted(name):
     """Return a fitted estimator of `ESTIMATORS` and its digest."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", CodeCollapseWarning)  # after one epoch
-        estimator = clone(ESTIMATORS[name]).fit(X, LABELS)
+    estimator = clone(ESTIMATORS[name]).fit(X, LABELS)
     return estimator, digest(estimator)
 
 
