@@ -5,7 +5,8 @@
 Each row of the table is a new process on one thread. Its anonymous memory (RssAnon,
 which does not contain the pages of a memory map) is read every ten milliseconds. The
 table gives the peak during the call minus the memory before; the output of transform is
-not counted. ``--wide`` adds 500 rows of 100,000 columns. ``--big`` writes 6 GB of
+not counted. Fits have one epoch. ``--wide`` adds tables of many columns: 50 rows of
+20,000, also with 0 and 500 epochs, and 500 rows of 100,000. ``--big`` writes 6 GB of
 images, uint8 64 x 64 x 3, as a memory map to FOLDER, and prints the whole anonymous
 memory of the process. Its encoder is a linear map of patch means and noise is added to
 principal components, so that it takes minutes; ``--default`` also measures the default
@@ -68,11 +69,12 @@ class PatchMeans(torch.nn.Sequential):
         )
 
 
-def measure(path, kind, batch_size):
+def measure(path, kind, batch_size, max_epochs):
     """Fit to a memory map and transform it, in a new process."""
     torch.set_num_threads(1)
     X = np.load(path, mmap_mode="r")
-    options = {"batch_size": batch_size, "max_epochs": 1, "random_state": 0}
+    options = {"batch_size": batch_size, "random_state": 0}
+    options["max_epochs"] = min(max_epochs, 1)
     few = X[:2000]
     if kind == "table":
         rep = DiffusionRepresentation(32, **options)
@@ -86,7 +88,7 @@ def measure(path, kind, batch_size):
         rep = DiffusionRepresentation(32, image_shape=BIG_SHAPE, **options)
     # torch allocates memory at the first step, which does not depend on the rows.
     rep.fit(few).transform(few)
-    found = {}
+    rep.max_epochs, found = max_epochs, {}
     with watched(found, "fit"):
         rep.fit(X)
     output = 4 * rep.n_components * len(X) / 2**20
@@ -108,25 +110,27 @@ def main():
     parser.add_argument("--wide", action="store_true", help="a table of few rows")
     parser.add_argument("--big", type=Path, help="folder for 6 GB of images")
     parser.add_argument("--default", action="store_true", help="networks, see above")
-    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--measure", nargs=4, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.measure:
-        path, kind, batch_size = arguments.measure
-        sys.stdout.buffer.write(pickle.dumps(measure(path, kind, int(batch_size))))
+        path, kind, *numbers = arguments.measure
+        sys.stdout.buffer.write(pickle.dumps(measure(path, kind, *map(int, numbers))))
         return
     rng = np.random.default_rng(0)
     folder = arguments.big or Path(".")
     path = folder / "memory_benchmark.npy"
-    print("rows, MB of data: MB of fit, of transform (peak); of the pickle; seconds")
-    tables = [("table", n, N_COLUMNS, 1024) for n in arguments.rows]
+    print("rows, epochs: MB of data, of fit, of transform (peak); pickle; seconds")
+    tables = [("table", n, N_COLUMNS, 1024, 1) for n in arguments.rows]
     if arguments.wide:
-        tables.append(("wide", 500, 100_000, 128))
-    for kind, n, n_columns, batch_size in tables:
+        tables += [("wide", 50, 20_000, 128, n_epochs) for n_epochs in (0, 1, 500)]
+        tables.append(("wide", 500, 100_000, 128, 1))
+    for kind, n, n_columns, batch_size, n_epochs in tables:
         np.save(path, rng.standard_normal((n, n_columns), np.float32))
-        f = in_a_process(path, kind, batch_size)
+        f = in_a_process(path, kind, batch_size, n_epochs)
         size = path.stat().st_size / 2**20
         print(
-            f"{n} x {n_columns}, {size:.0f}: {f['fit']:.0f}, {f['transform']:.0f}; "
+            f"{n} x {n_columns}, {n_epochs}: "
+            f"{size:.0f}, {f['fit']:.0f}, {f['transform']:.0f}; "
             f"{f['pickle']:.1f}; {f['fit, s']:.0f}, {f['transform, s']:.0f}",
             flush=True,
         )
@@ -140,7 +144,7 @@ def main():
         X.flush()
         del X
         for kind in ["patches", "default"][: 1 + arguments.default]:
-            f = in_a_process(path, kind, 256)
+            f = in_a_process(path, kind, 256, 1)
             print(
                 f"{n} images, {path.stat().st_size / 1e9:.1f} GB, {kind}: at most "
                 f"{f['fit, all']:.0f} MB in fit ({f['fit, s']:.0f} s), "

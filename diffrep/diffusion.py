@@ -684,11 +684,11 @@ class DiffusionRepresentation(BaseDiffusion):
         consists of the components of its first stage in which rows differ most and
         views of a row least (principal components, if there are no views). The first
         stage of a table has its columns (512 principal components of more than 1,024
-        columns) and random rectified features of three columns each, that of images a
-        bank of pooled k-means filters and random features of these, and that of signals
-        pooled responses to k-means filters at several scales. Your own encoder is
-        fitted by its method ``initialize(rows)``, if it has one. "random" draws all
-        weights.
+        columns, fewer of more than 8,192) and random rectified features of three
+        columns each, that of images a bank of pooled k-means filters and random
+        features of these, and that of signals pooled responses to k-means filters at
+        several scales. Your own encoder is fitted by its method ``initialize(rows)``,
+        if it has one. "random" draws all weights.
     time_conditioning : {"readout", "full"}, default="readout"
         How codes depend on t. "readout" trains one code and applies a linear map for
         each t, fitted after training, that emphasises what the noise of that t removes;

@@ -60,7 +60,8 @@ BIAS_BOUND = 0.5
 N_UNITS = 512
 N_JOINED = 3
 
-#: Tables with more columns are reduced to this number of principal components.
+#: Tables with more columns are reduced to principal components: 512, or down to 128 of
+#: more than 8,192 columns, so that they have no more than 2^22 weights if possible.
 N_COLUMNS = 1024
 N_PRINCIPAL = 512
 
@@ -294,7 +295,8 @@ class RowBank(nn.Module):
 
     A rectified sum ``relu(w . x + b)`` of three columns adds non-linearities and
     interactions. In place of more than 1,024 columns there are 512 principal components
-    of them, which are not trained. Maps ``(n, n_features)`` to ``(n, width)``.
+    of them (fewer of more than 8,192 columns), which are not trained. Maps
+    ``(n, n_features)`` to ``(n, width)``.
 
     Parameters
     ----------
@@ -321,8 +323,10 @@ class RowBank(nn.Module):
         self.reduced: nn.Module = nn.Identity()
         self.width = n_features + n_units
         if n_features > N_COLUMNS:
-            self.reduced = Linear(n_features, N_PRINCIPAL).requires_grad_(False)
-            self.width = N_PRINCIPAL + n_units
+            n_principal = 2**22 // n_features // 64 * 64
+            n_principal = max(128, min(N_PRINCIPAL, n_principal))
+            self.reduced = Linear(n_features, n_principal).requires_grad_(False)
+            self.width = n_principal + n_units
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)
@@ -341,7 +345,7 @@ class RowBank(nn.Module):
         """Draw sums of variance 1, in random directions of whitened columns."""
         X, draws = rows.X.flatten(1), rows.generator
         if isinstance(self.reduced, Linear):
-            n_components = min(N_PRINCIPAL, len(X))
+            n_components = min(self.reduced.out_features, len(X))
             mean, _, directions = principal_components(X, n_components)
             set_components(self.reduced, mean, directions)
         joined = X[:, self.columns] - X.mean(0)[self.columns]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache, cached_property, partial
+from functools import cache, cached_property
 
 import numpy as np
 import torch
@@ -71,7 +71,8 @@ def principal_components(
     -------
     mean : Tensor of shape (n_features,)
     variances : Tensor of shape (k,)
-        In descending order; ``k = min(n_components, n_features)``.
+        In descending order; ``k = min(n_components, n_features)``, or ``n`` if less
+        and ``2 * n_components < n_features``: n rows have no further components.
     directions : Tensor of shape (n_features, k)
         Orthonormal columns, each with its largest entry positive.
 
@@ -84,14 +85,13 @@ def principal_components(
     X = X - mean
     n, n_features = X.shape
     k, size = min(n_components, n_features), 2 * n_components
-    fixed = torch.Generator(X.device).manual_seed(0)
-    draw = partial(torch.randn, generator=fixed, device=X.device)
     if size >= n_features:
         Q = torch.eye(n_features, device=X.device)
-    elif size >= n:  # with directions without variance if k > n
-        Q, _ = torch.linalg.qr(torch.cat([X.T, draw(n_features, max(0, k - n))], 1))
+    elif size >= n:
+        Q, _ = torch.linalg.qr(X.T)
     else:
-        Q = draw(n_features, size)
+        fixed = torch.Generator(X.device).manual_seed(0)
+        Q = torch.randn(n_features, size, generator=fixed, device=X.device)
         for _ in range(n_iter):
             Q, _ = torch.linalg.qr(X.T @ (X @ Q))
     reduced = X if size >= n_features else X @ Q
@@ -364,4 +364,4 @@ def eigh(A: Tensor) -> tuple[Tensor, Tensor]:
 def _signed(columns):
     """Flip the signs of columns so that the largest entry of each is positive."""
     largest = columns.gather(0, columns.abs().argmax(0, keepdim=True))
-    return torch.where(largest < 0, -columns, columns)
+    return columns * torch.where(largest < 0, -1, 1)

@@ -99,7 +99,7 @@ def set_components(layer: Any, mean: Tensor, maps: Tensor) -> None:
         ``k <= n_outputs``.
     """
     layer.weight.zero_()[: maps.shape[1]] = maps.T
-    layer.bias.copy_(-layer.weight @ mean)
+    layer.bias.copy_(-(layer.weight @ mean))
 
 
 def default_width(n_features: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from diffrep.core.closed_form import ViewedRows, principal_components
@@ -87,7 +88,8 @@ class PrincipalSpace(nn.Module):
             rows.X.flatten(1), *self.shape
         )
         self.mean.copy_(mean)
-        self.directions.copy_(directions)
+        self.directions.zero_()[:, : len(variances)] = directions
+        variances = F.pad(variances, (0, len(self.scale) - len(variances)))
         smallest = SMALLEST_VARIANCE * variances.mean() + 1e-12
         scale = (variances + smallest) ** 0.25
         power = (variances / scale.square()).mean().clamp(min=1e-6)  # 0 if constant

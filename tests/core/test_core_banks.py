@@ -83,6 +83,15 @@ def test_few_rows_of_a_wide_table_keep_all_components():
     assert not any(weight.requires_grad for weight in bank.reduced.parameters())
 
 
+@pytest.mark.parametrize(
+    ("n_features", "n"), [(1025, 512), (8192, 512), (20_000, 192), (100_000, 128)]
+)
+def test_principal_components_have_a_limited_number_of_weights(n_features, n):
+    bank = RowBank((n_features,))
+    assert bank.reduced.weight.shape == (n, n_features)
+    assert bank.width == n + 512
+
+
 def test_constant_columns_have_finite_features():
     X = normal(100, 4)
     X[:, 1] = 0.0

@@ -73,6 +73,15 @@ def test_points_are_whitened_halfway():
     assert (ratio.diff() < 1e-3).all()
 
 
+def test_few_rows_have_as_many_components_as_rows():
+    X = correlated(30, 300)
+    points = fitted(X)(torch.cat([X, correlated(40, 300)[30:]]))
+    assert points.shape == (40, 128)
+    assert (points[:, 30:] == 0).all()  # also those of new rows
+    assert (points[:30, :29].std(0) > 0.1).all()
+    assert float(points[:30].var(0, correction=0).mean()) == pytest.approx(1, abs=1e-4)
+
+
 def test_data_space_is_the_identity():
     X = correlated(20, 1, 3, 3)
     space = DataSpace((1, 3, 3))
