@@ -29,7 +29,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import (
     _check_feature_names_in as check_feature_names_in,
 )
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import _get_feature_names, validate_data
 from skorch.callbacks import BatchScoring, EpochScoring, LRScheduler
 
 from diffrep.core.distributed import peers
@@ -332,13 +332,27 @@ def check_class_labels(y):
     check_classification_targets(y)
 
 
-def check_codes(codes):
-    """Return codes as a 2-d array of float32, or raise an error with a remedy."""
+def check_codes(codes, names):
+    """Return codes as a 2-d array of float32, or raise an error with a remedy.
+
+    Parameters
+    ----------
+    codes : array-like or data frame of shape (n_samples, n_columns)
+    names : array-like of str of shape (n_columns,)
+        Names of the columns. A data frame may have others, but not these in another
+        order.
+    """
+    given = _get_feature_names(codes)
+    if given is not None and list(given) != list(names) and {*given} == {*names}:
+        raise ValueError(
+            "codes has the columns of transform in another order. Use "
+            "codes[estimator.get_feature_names_out()]."
+        )
     with refused_plainly():
-        return check_array(codes, dtype=np.float32, input_name="codes")
+        return check_array(codes, dtype=np.float32, order="C", input_name="codes")
 
 
-def check_callbacks(callbacks):
+def check_callbacks(callbacks, has_validation=False):
     """Return a list of skorch callbacks; raise an error for other objects."""
     for entry in callbacks or []:
         callback = entry[-1] if isinstance(entry, tuple) and entry else entry
@@ -353,6 +367,14 @@ def check_callbacks(callbacks):
                 "callbacks contains an LRScheduler, which would have no effect: the "
                 "learning rate always follows a warm-up to lr and a cosine decay. "
                 "Remove it, and set lr and max_epochs."
+            )
+        watched = getattr(callback, "monitor", None)
+        if watched in ("valid_loss", "valid_loss_best") and not has_validation:
+            own = watched.replace("valid", "train")
+            raise ValueError(
+                f"callbacks contains {kind.__name__} with monitor={watched!r}, but no "
+                f"rows are held out. Use monitor={own!r}, or fit with "
+                "early_stopping=True if the estimator has this parameter."
             )
         scores = isinstance(callback, EpochScoring | BatchScoring)
         if scores and not callable(callback.scoring):

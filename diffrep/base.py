@@ -721,7 +721,8 @@ class TrainedRepresentation(BaseRepresentation):
 
     def _train(self, X, n_epochs, early_stopping=False, checkpoints=None):
         """Train `net_` for a number of epochs; set `history_` and `n_iter_`."""
-        train, valid, callbacks = None, None, check_callbacks(self.callbacks)
+        callbacks = check_callbacks(self.callbacks, has_validation=early_stopping)
+        train, valid = None, None
         space = self.net_.module_.target_space
         points = {
             "space": None if isinstance(space, DataSpace) else space,

@@ -150,6 +150,12 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
             raise ValueError(
                 "transformers is an empty list. Pass at least one (name, transformer)."
             )
+        for pair in self.transformers:
+            if not (isinstance(pair, tuple) and len(pair) == 2):
+                raise TypeError(
+                    f"transformers contains {pair!r}; expected pairs "
+                    "(name, transformer)."
+                )
         self._validate_names([name for name, _ in self.transformers])
         for name, transformer in self.transformers:
             if not (hasattr(transformer, "fit") and hasattr(transformer, "transform")):

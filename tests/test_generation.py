@@ -268,6 +268,22 @@ def test_sample_rejects_invalid_arguments(table, options, message):
         rep.sample(rep.transform(X), **options)
 
 
+def test_codes_may_be_a_data_frame_with_columns_in_their_order(table):
+    X, _ = table
+    rep = small().fit(X)
+    codes = rep.set_output(transform="pandas").transform(X)
+    expected = rep.inverse_transform(codes.to_numpy())
+    np.testing.assert_array_equal(rep.inverse_transform(codes), expected)
+    renamed = codes.set_axis(["a", "b", "c", "d"], axis=1)
+    np.testing.assert_array_equal(rep.inverse_transform(renamed), expected)
+    turned = codes.to_numpy()[:, ::-1]
+    back = rep.inverse_transform(turned[:, ::-1])
+    np.testing.assert_array_equal(back, expected)
+    assert not np.allclose(rep.inverse_transform(turned), expected)
+    with pytest.raises(ValueError, match=r"another order.*get_feature_names_out"):
+        rep.sample(codes[codes.columns[::-1]])
+
+
 def test_codes_of_wrong_length_and_denoising_of_features_are_rejected(images, table):
     rep = small().fit(table[0])
     with pytest.raises(ValueError, match=r"3 columns; transform returns 1 x 4"):

@@ -4,6 +4,7 @@ import hashlib
 import io
 import os
 import pickle
+import re
 import sys
 import threading
 from typing import ClassVar
@@ -259,6 +260,21 @@ def test_callbacks_without_effect_are_rejected(callback):
     for estimator in (drl(), TrajectoryClassifier(n_times=2)):
         with pytest.raises(ValueError, match=r"callbacks contains.*(effect|losses)"):
             estimator.set_params(callbacks=[callback]).fit(X, Y)
+
+
+@pytest.mark.parametrize("callback", [EarlyStopping, Checkpoint])
+def test_callbacks_that_watch_a_missing_validation_loss_are_rejected(
+    callback, tmp_path
+):
+    where = {"dirname": tmp_path} if callback is Checkpoint else {}
+    for estimator in (drl(), TrajectoryClassifier(n_times=2)):
+        estimator.set_params(callbacks=[callback(**where)])
+        with pytest.raises(ValueError, match="no rows are held out") as error:
+            estimator.fit(X, Y)
+    # both remedies of the message work
+    monitor = re.search("Use monitor='(.*?)'", str(error.value))[1]
+    drl(callbacks=[callback(monitor=monitor, **where)]).fit(X)
+    drl(callbacks=[callback(**where)], early_stopping=True).fit(X)
 
 
 def test_functions_can_score_epochs():

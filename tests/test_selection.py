@@ -147,6 +147,8 @@ def test_invalid_transformers_are_rejected(ring):
         twice.fit(X, y)
     with pytest.raises(TypeError, match="'raw' is 'passthrough'; expected"):
         selector_of(pca=PCA(1), raw="passthrough").fit(X, y)
+    with pytest.raises(TypeError, match=r"contains PCA\(\); expected pairs"):
+        RepresentationSelector([PCA()]).fit(X, y)
     with pytest.raises(ValueError, match="Input y contains NaN"):
         selector_of(pca=PCA(1)).fit(X, np.where(y, 1.0, np.nan))
     with pytest.raises(ValueError, match="missing labels"):
