@@ -84,6 +84,8 @@ _ENCODE_TEXT = (
 
 #: Advice for data that scikit-learn rejects, by a phrase of its message.
 REMEDIES = {
+    "Input y contains NaN": "Remove these rows; LaplaceNetClassifier takes -1 as the "
+    "label of rows without one.",
     "contains infinity": "Replace infinite values before this step, or drop the rows.",
     "could not convert string": _ENCODE_TEXT,
     "arrays of bytes/strings": _ENCODE_TEXT,

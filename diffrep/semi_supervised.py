@@ -255,7 +255,7 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         """Return the shares of the classes among all rows, and their tolerance."""
         if self.class_prior is None:
             return class_shares(labels)
-        with refused_plainly():
+        with refused_plainly({"": "Pass an array, one share for each class."}):
             shares = np.asarray(self.class_prior, dtype=float)
         right = shares.shape == self.classes_.shape and np.isclose(shares.sum(), 1)
         if not (right and (shares >= 0).all()):

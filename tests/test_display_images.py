@@ -6,6 +6,7 @@ import pytest
 from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
 
 from diffrep import DiffusionRepresentation
@@ -157,6 +158,32 @@ def test_tables_cannot_be_drawn_as_images(table):
     rep = DiffusionRepresentation(2, max_epochs=1, random_state=0).fit(X)
     with pytest.raises(ValueError, match="image_shape=None"):
         LatentGridDisplay.from_estimator(rep)
+
+
+@pytest.mark.parametrize(
+    "display",
+    [
+        LossOverTimeDisplay,
+        InformationProfileDisplay,
+        ReconstructionDisplay,
+        CodeSwapDisplay,
+        TrainingDisplay,
+    ],
+)
+def test_other_estimators_cannot_be_drawn(display, fitted, digits):
+    X = digits[0][:3]
+    arguments = () if display is TrainingDisplay else (X,)
+    for wrong in (make_pipeline(fitted), PCA(2).fit(X)):
+        with pytest.raises(TypeError, match=r"has no \w+\. Pass a DiffusionRep"):
+            display.from_estimator(wrong, *arguments)
+
+
+def test_grids_of_invalid_size_are_rejected(fitted):
+    for options in ({"extent": 3}, {"extent": (0, 1, 2)}, {"n_per_side": 0}):
+        with pytest.raises(ValueError, match=r"extent=.*must be"):
+            LatentGridDisplay.from_estimator(fitted, **options)
+    with pytest.raises(TypeError, match="has no sample"):
+        LatentGridDisplay.from_estimator(PCA(2))
 
 
 def test_training_display_has_a_line_for_each_loss(digits):

@@ -7,6 +7,7 @@ from scipy import stats
 from scipy.stats import ortho_group
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.decomposition import PCA
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsClassifier
@@ -352,6 +353,35 @@ def test_representations_must_be_a_dict(labelled, wrong):
         class_silhouette(wrong, X, y)
     with pytest.raises(TypeError, match=match):
         sample_diversity(wrong, X)
+
+
+@pytest.mark.parametrize("wrong", [None, "passthrough", PCA, LogisticRegression()])
+def test_compared_objects_must_be_transformers(labelled, wrong):
+    X, y = labelled[:2]
+    with pytest.raises(TypeError, match=r"'raw'(.|\n)*expected a transformer"):
+        compare({"PCA": PCA(2), "raw": wrong}, X, y)
+
+
+def test_frozen_representations_are_compared_as_they_are(labelled):
+    X, y, X_test, y_test = labelled
+    rep = DiffusionRepresentation(2, max_epochs=0, random_state=0).fit(X[::2])
+    split = [(np.arange(200), np.arange(200, 300))]
+    found = compare(
+        {"frozen": FrozenEstimator(rep)},
+        np.concatenate([X, X_test]),
+        np.concatenate([y, y_test]),
+        cv=split,
+        n_labels=["all"],
+    )
+    expected = label_efficiency(rep, X, y, X_test, y_test, n_labels=["all"])
+    assert found["accuracy"].tolist() == expected["accuracy"].tolist()
+
+
+def test_samples_are_needed_for_their_diversity(labelled):
+    X = labelled[0]
+    pipeline = make_pipeline(PCA(2)).fit(X)
+    with pytest.raises(TypeError, match=r"has no sample.*of a pipeline"):
+        sample_diversity({"PCA": pipeline}, X)
 
 
 WRONG_LABELS = {

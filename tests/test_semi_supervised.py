@@ -4,6 +4,7 @@ import pickle
 from unittest.mock import patch
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -107,6 +108,16 @@ def test_class_shares(few):
     for prior in ([0.5, 0.5], [0.5, 0.8, -0.3]):
         with pytest.raises(ValueError, match="must be 3 shares that sum to 1"):
             LaplaceNetClassifier(class_prior=prior).fit(X, labels)
+    with pytest.raises(TypeError, match="Pass an array, one share for each class"):
+        LaplaceNetClassifier(class_prior={0: 0.5, 1: 0.3, 2: 0.2}).fit(X, labels)
+
+
+def test_missing_labels_are_rejected_with_a_remedy(few):
+    X, _, labels = few
+    missing = np.where(labels < 0, np.nan, labels)
+    for y in (missing, pd.Series(missing).astype("Int64")):
+        with pytest.raises(ValueError, match=r"contains NaN.*takes -1 as the label"):
+            LaplaceNetClassifier().fit(X, y)
 
 
 def test_rows_without_labels_are_rejected(few):

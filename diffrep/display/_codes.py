@@ -9,6 +9,7 @@ from sklearn.utils import check_consistent_length, column_or_1d
 
 from diffrep._validation import flattened
 from diffrep.display._base import BaseDisplay
+from diffrep.evaluation._probing import check_has
 
 __all__ = [
     "CodeSwapDisplay",
@@ -193,6 +194,12 @@ class LatentGridDisplay(_ImagesDisplay):
         -------
         display : LatentGridDisplay
         """
+        check_has(representation, "sample")
+        if np.shape(extent) != (2,) or n_per_side < 1:
+            raise ValueError(
+                f"extent={extent!r} must be (lowest, highest), and n_per_side="
+                f"{n_per_side!r} at least 1."
+            )
         low, high = extent
         side = np.linspace(low, high, n_per_side)
         codes = np.stack(np.meshgrid(side, side[::-1]), axis=-1).reshape(-1, 2)
@@ -244,6 +251,7 @@ class ReconstructionDisplay(_ImagesDisplay):
         -------
         display : ReconstructionDisplay
         """
+        check_has(representation, "sample")
         X = _as_rows(representation, X)
         codes = representation.transform(X)
         back = [
@@ -299,6 +307,7 @@ class CodeSwapDisplay(_ImagesDisplay):
         -------
         display : CodeSwapDisplay
         """
+        check_has(representation, "sample")
         X = _as_rows(representation, X)
         codes, n = representation.transform(X), len(X)
         swapped = representation.sample(

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from sklearn.utils.validation import check_is_fitted
+
 from diffrep.base import check_is_trained
 from diffrep.display._base import BaseDisplay
 from diffrep.evaluation import information_profile
+from diffrep.evaluation._probing import check_has
 
 __all__ = ["InformationProfileDisplay", "LossOverTimeDisplay", "TrainingDisplay"]
 
@@ -47,6 +50,8 @@ class TrainingDisplay(BaseDisplay):
         NotFittedError
             If the estimator was not trained.
         """
+        check_is_fitted(representation)
+        check_has(representation, "net_")
         check_is_trained(representation)
         return cls.from_results(representation.history_, ax=ax)
 
@@ -98,6 +103,7 @@ class LossOverTimeDisplay(BaseDisplay):
         -------
         display : LossOverTimeDisplay
         """
+        check_has(representation, "loss_over_time")
         losses = representation.loss_over_time(X, y, times=times)
         return cls.from_results(losses, ax=ax)
 

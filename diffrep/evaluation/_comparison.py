@@ -150,7 +150,7 @@ def compare(
     Raises
     ------
     TypeError
-        If `representations` is not a dict.
+        If `representations` is not a dict of transformers.
     ValueError
         As for `label_efficiency`.
 

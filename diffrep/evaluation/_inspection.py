@@ -11,6 +11,7 @@ from sklearn.metrics import silhouette_score
 
 from diffrep._validation import Interval, validate_params
 from diffrep.evaluation._probing import (
+    check_has,
     check_labels,
     check_representations,
     codes_by_time,
@@ -129,7 +130,7 @@ def class_silhouette(representations, X, y, *, times=None):
     Raises
     ------
     TypeError
-        If `representations` is not a dict.
+        If `representations` is not a dict of transformers.
     ValueError
         If lengths do not match, or labels are missing or are not classes.
 
@@ -178,6 +179,8 @@ def information_profile(representation, X, *, times=None):
 
     Raises
     ------
+    TypeError
+        If the estimator has no `loss_over_time`.
     ValueError
         If the representation has no null code.
 
@@ -186,6 +189,7 @@ def information_profile(representation, X, *, times=None):
     Guo, Shamai and Verdu, "Mutual Information and Minimum Mean-Square Error in
     Gaussian Channels", 2005.
     """
+    check_has(representation, "loss_over_time")
     losses = representation.loss_over_time(X, times=times).sort_values("t")
     gain = losses["loss_without_code"] - losses["loss_with_code"]
     if gain.isna().any():
@@ -231,7 +235,7 @@ def sample_diversity(representations, X, *, n_draws=10, random_state=0, **option
     Raises
     ------
     TypeError
-        If `representations` is not a dict.
+        If `representations` is not a dict of transformers.
     ValueError
         If all rows of `X` are equal.
     """
@@ -244,6 +248,7 @@ def sample_diversity(representations, X, *, n_draws=10, random_state=0, **option
             "since the diversity of samples is relative to theirs."
         )
     for name, representation in representations.items():
+        check_has(representation, "sample")
         codes = representation.transform(X)
         samples = representation.sample(
             np.repeat(codes, n_draws, axis=0), random_state=seed, **options

@@ -19,6 +19,7 @@ from diffrep._validation import check_class_labels, draw_seed
 
 __all__ = [
     "check_columns",
+    "check_has",
     "check_labels",
     "check_representations",
     "codes_by_time",
@@ -45,7 +46,7 @@ def fit_and_probe(representation, X, y, train, test, n_labels, n_draws, probe, s
     representation.set_params(**dict.fromkeys(names, seed))
     X, X_test = _take(X, train), _take(X, test)
     start = time.process_time()
-    representation.fit(X)
+    representation.fit(X, None)  # FrozenEstimator requires the second argument
     fit_seconds = time.process_time() - start
     codes = dense(representation.transform(X))
     start = time.perf_counter()
@@ -157,6 +158,22 @@ def check_representations(representations):
         raise TypeError(
             f"representations={representations!r} must be a dict from names to "
             "transformers. Pass {'PCA': PCA(16)}, for instance."
+        )
+    for name, representation in representations.items():
+        if isinstance(representation, type) or not hasattr(representation, "transform"):
+            raise TypeError(
+                f"representations contains {name!r}: {representation!r}; expected a "
+                "transformer. For the columns themselves use "
+                "sklearn.preprocessing.StandardScaler()."
+            )
+
+
+def check_has(estimator, name):
+    """Raise TypeError unless an estimator has an attribute of trained ones."""
+    if isinstance(estimator, type) or not hasattr(estimator, name):
+        raise TypeError(
+            f"{estimator!r} has no {name}. Pass a DiffusionRepresentation or another "
+            "fitted estimator of diffrep that has it; of a pipeline, pass this step."
         )
 
 
