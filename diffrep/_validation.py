@@ -42,6 +42,7 @@ __all__ = [
     "Interval",
     "StrOptions",
     "all_or_nothing",
+    "check_batches",
     "check_callbacks",
     "check_codes",
     "check_data_shape",
@@ -397,6 +398,16 @@ def copied(callbacks):
         except TypeError:  # a lock, an open file, a connection
             copies.append(callback)
     return copies
+
+
+def check_batches(batches):
+    """Raise an error if batches are one array or data frame of rows."""
+    shape = getattr(batches, "shape", ())
+    if 0 < len(shape) < 3:
+        raise ValueError(
+            f"batches has shape {tuple(shape)}; expected an iterable of arrays of "
+            "rows. For one array use fit, partial_fit or transform, or pass [X]."
+        )
 
 
 def is_empty(X):

@@ -50,6 +50,7 @@ from diffrep._validation import (
     Interval,
     StrOptions,
     all_or_nothing,
+    check_batches,
     check_callbacks,
     check_data_shape,
     check_feature_names_in,
@@ -230,6 +231,7 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         codes : ndarray of shape (n_samples, n_columns)
             Codes of each batch, as returned by `transform`.
         """
+        check_batches(batches)
         for X in batches:
             if is_empty(X):
                 yield np.empty((0, len(self.get_feature_names_out())), np.float32)
@@ -698,15 +700,11 @@ class TrainedRepresentation(BaseRepresentation):
         return self
 
     def _checked_batches(self, batches):
+        check_batches(batches)
         is_first = not hasattr(self, "net_")
         for X in batches:
             if is_empty(X):
                 continue
-            if getattr(X, "ndim", 2) < 2:
-                raise ValueError(
-                    f"A batch has shape {tuple(X.shape)}; expected (n, n_features). "
-                    "Pass an iterable of arrays of rows, not an array."
-                )
             yield check_rows(self, X, reset=is_first)
             is_first = False
 

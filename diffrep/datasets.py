@@ -259,8 +259,8 @@ def load_images(source, *, size, grayscale=False, out=None):
         paths = [Path(path) for path in source]
     if not paths:
         raise FileNotFoundError(
-            f"No image files in {source!r}. Pass a folder of images, or a list of "
-            "image files."
+            f"No folder {source!r} with image files. Pass a folder of images, or a "
+            "list of image files, such as [path] for one."
         )
     shape = (len(paths), height, width) + (() if grayscale else (3,))
     if out is None:

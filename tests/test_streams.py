@@ -135,8 +135,15 @@ def test_failing_first_block_leaves_an_unfitted_estimator(X):
 
 
 def test_batches_must_be_arrays_of_rows(X):
-    with pytest.raises(ValueError, match=r"batch has shape \(13,\)"):
-        clone(REP).fit_batches(X)
+    rep = clone(REP).fit(X)
+    for one in (X, pd.DataFrame(X), X[0]):
+        with pytest.raises(ValueError, match=r"batches has shape .*or pass \[X\]"):
+            clone(REP).fit_batches(one)
+        with pytest.raises(ValueError, match=r"batches has shape .*or pass \[X\]"):
+            next(rep.transform_batches(one))
+    parts = np.stack([X[:40], X[40:80]])  # an array of batches
+    found = list(rep.transform_batches(parts))
+    np.testing.assert_array_equal(np.concatenate(found), rep.transform(X[:80]))
     labelled = torch.utils.data.TensorDataset(torch.tensor(X), torch.ones(len(X)))
     loader = torch.utils.data.DataLoader(
         labelled, batch_size=25, generator=torch.Generator()
