@@ -78,7 +78,7 @@ class EncoderModel(nn.Module):
         self.readout = Readout(n_components, self.n_columns, n_fits)
 
     def initialize(self, rows: ViewedRows) -> None:
-        """Fit the noise space and the initial encoder to rows."""
+        """Fit the space to rows. Encoders are fitted separately."""
         self.space.initialize(rows)
 
     @property
