@@ -23,6 +23,7 @@ from diffrep.core.layers import (
     Conv2d,
     Linear,
     default_width,
+    limited_width,
     scaled,
     set_components,
 )
@@ -60,10 +61,10 @@ BIAS_BOUND = 0.5
 N_UNITS = 512
 N_JOINED = 3
 
-#: Tables with more columns are reduced to principal components: 512, or down to 128 of
-#: more than 8,192 columns, so that they have no more than 2^22 weights if possible.
+#: Tables with more columns are reduced to 512 principal components, or down to 128 of
+#: more than 8,192 columns, with at most this number of weights.
 N_COLUMNS = 1024
-N_PRINCIPAL = 512
+N_PRINCIPAL_WEIGHTS = 2**22
 
 #: Total variance of the columns among the features of a row, relative to that of
 #: the random ones.
@@ -323,8 +324,7 @@ class RowBank(nn.Module):
         self.reduced: nn.Module = nn.Identity()
         self.width = n_features + n_units
         if n_features > N_COLUMNS:
-            n_principal = 2**22 // n_features // 64 * 64
-            n_principal = max(128, min(N_PRINCIPAL, n_principal))
+            n_principal = limited_width(n_features, N_PRINCIPAL_WEIGHTS)
             self.reduced = Linear(n_features, n_principal).requires_grad_(False)
             self.width = n_principal + n_units
 

@@ -24,6 +24,7 @@ __all__ = [
     "TimeEmbedding",
     "default_width",
     "init_weights",
+    "limited_width",
     "linear",
     "scaled",
     "set_components",
@@ -103,16 +104,17 @@ def set_components(layer: Any, mean: Tensor, maps: Tensor) -> None:
 
 
 def default_width(n_features: int) -> int:
-    """Hidden width for rows of `n_features` values.
-
-    With more than 2^15 values it decreases, down to 128, so that a layer has no more
-    than 2^24 weights.
-    """
+    """Hidden width for rows of `n_features` values."""
     if n_features < 128:
         return 128
     if n_features < 512:
         return 256
-    return max(128, min(512, 2**24 // n_features // 64 * 64))
+    return limited_width(n_features, 2**24)
+
+
+def limited_width(n_inputs: int, n_weights: int) -> int:
+    """Width 512, or less (but at least 128) for a layer of at most `n_weights`."""
+    return max(128, min(512, n_weights // n_inputs // 64 * 64))
 
 
 def scaled(width: int, size: float) -> int:
