@@ -10,6 +10,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from accelerate import PartialState
+from PIL import Image
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
@@ -76,6 +77,17 @@ def test_blocks_of_the_readme(names):
     exec(BLOCKS["README-1"], names)
 
 
+def test_block_of_image_files(names, tmp_path):
+    (tmp_path / "photos").mkdir()
+    tiles = names["X"].reshape(8, 5, 8, 8, 1).repeat(3, axis=-1).astype(np.uint8)
+    for i, tile in enumerate(tiles[:, 0]):
+        Image.fromarray(tile * 15).save(tmp_path / "photos" / f"{i}.png")
+    exec(BLOCKS["getting_started-0"], names)
+    assert names["images"].shape == (8, 32, 32, 3)
+    codes = names["rep_of_files"].transform(names["images"])
+    np.testing.assert_array_equal(codes, names["codes"])
+
+
 def test_block_of_level_of_detail(names):
     exec(BLOCKS["level_of_detail-0"], names)
     assert names["rep"].sample(names["codes"]).shape == names["X_test"].shape
@@ -127,6 +139,7 @@ def test_all_blocks_are_tested():
     assert set(BLOCKS) == {
         "README-0",
         "README-1",
+        "getting_started-0",
         "level_of_detail-0",
         "reliability-0",
         "reliability-1",

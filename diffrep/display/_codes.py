@@ -193,6 +193,14 @@ class LatentGridDisplay(_ImagesDisplay):
         Returns
         -------
         display : LatentGridDisplay
+
+        Raises
+        ------
+        TypeError
+            If the estimator has no method `sample`.
+        ValueError
+            If `extent` is not two numbers, `n_per_side` is less than 1, or codes do not
+            have two columns.
         """
         check_has(representation, "sample")
         if np.shape(extent) != (2,) or n_per_side < 1:
