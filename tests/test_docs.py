@@ -134,3 +134,16 @@ def test_code_on_pages_needs_no_scroll_bar():
         if line.startswith((">>> ", "... ")) and len(line) > 75
     ]
     assert not wide
+
+
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+PAGES += (ROOT / "docs/developer").glob("*.md")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_no_line_begins_with_a_number_that_would_start_a_list(page):
+    text = re.sub(r"^```.*?^```", "", page.read_text(), flags=re.M | re.S)
+    last = 0
+    for number in map(int, re.findall(r"^ *(\d+)[.)] ", text, re.M)):
+        assert number in (1, last + 1)
+        last = number
