@@ -73,8 +73,8 @@ def measure(path, kind, batch_size, max_epochs):
     """Fit to a memory map and transform it, in a new process."""
     torch.set_num_threads(1)
     X = np.load(path, mmap_mode="r")
-    options = {"batch_size": batch_size, "random_state": 0}
-    options["max_epochs"] = min(max_epochs, 1)
+    n_first = min(max_epochs, 1)
+    options = {"batch_size": batch_size, "max_epochs": n_first, "random_state": 0}
     few = X[:2000]
     if kind == "table":
         rep = DiffusionRepresentation(32, **options)
@@ -88,7 +88,8 @@ def measure(path, kind, batch_size, max_epochs):
         rep = DiffusionRepresentation(32, image_shape=BIG_SHAPE, **options)
     # torch allocates memory at the first step, which does not depend on the rows.
     rep.fit(few).transform(few)
-    rep.max_epochs, found = max_epochs, {}
+    rep.max_epochs = max_epochs
+    found = {}
     with watched(found, "fit"):
         rep.fit(X)
     output = 4 * rep.n_components * len(X) / 2**20

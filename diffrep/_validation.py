@@ -50,6 +50,7 @@ __all__ = [
     "check_partial_labels",
     "check_rows",
     "check_times",
+    "check_transformer",
     "copied",
     "draw_seed",
     "fit_context",
@@ -335,22 +336,20 @@ def check_class_labels(y):
     check_classification_targets(y)
 
 
-def check_codes(codes, names):
+def check_codes(estimator, codes):
     """Return codes as a 2-d array of float32, or raise an error with a remedy.
 
-    Parameters
-    ----------
-    codes : array-like or data frame of shape (n_samples, n_columns)
-    names : array-like of str of shape (n_columns,)
-        Names of the columns. A data frame may have others, but not these in another
-        order.
+    The columns of a data frame may have any names, but not those of `transform` in
+    another order.
     """
     given = _get_feature_names(codes)
-    if given is not None and list(given) != list(names) and {*given} == {*names}:
-        raise ValueError(
-            "codes has the columns of transform in another order. Use "
-            "codes[estimator.get_feature_names_out()]."
-        )
+    if given is not None:
+        own = list(estimator.get_feature_names_out())
+        if list(given) != own and {*given} == {*own}:
+            raise ValueError(
+                "codes has the columns of transform in another order. Use "
+                "codes[estimator.get_feature_names_out()]."
+            )
     with refused_plainly():
         return check_array(codes, dtype=np.float32, order="C", input_name="codes")
 
@@ -398,6 +397,15 @@ def copied(callbacks):
         except TypeError:  # a lock, an open file, a connection
             copies.append(callback)
     return copies
+
+
+def check_transformer(name, transformer):
+    """Raise an error unless this is an instance with a method `transform`."""
+    if isinstance(transformer, type) or not hasattr(transformer, "transform"):
+        raise TypeError(
+            f"{name!r} is {transformer!r}; expected a transformer. For the columns "
+            "themselves use sklearn.preprocessing.StandardScaler()."
+        )
 
 
 def check_batches(batches):

@@ -230,6 +230,11 @@ class BaseRepresentation(TransformerMixin, SaveMixin, BaseEstimator, metaclass=A
         ------
         codes : ndarray of shape (n_samples, n_columns)
             Codes of each batch, as returned by `transform`.
+
+        Raises
+        ------
+        ValueError
+            If `batches` is one array.
         """
         check_batches(batches)
         for X in batches:
@@ -688,7 +693,8 @@ class TrainedRepresentation(BaseRepresentation):
         Raises
         ------
         ValueError
-            If there are no rows, or a batch is not an array of rows.
+            If there are no rows, or `batches` is one array, or a batch is not an array
+            of rows.
         """
         X = None
         checked = self._checked_batches(batches)

@@ -497,7 +497,7 @@ class BaseDiffusion(TrainedRepresentation):
 
     def _checked_codes(self, codes):
         """Return trained codes ``(n, T or 1, width)``, a tensor on the device."""
-        codes = check_codes(codes, self.get_feature_names_out())
+        codes = check_codes(self, codes)
         model, times = self.net_.module_, self._tensor_times()
         if codes.shape[1] != len(times) * model.n_columns:
             raise ValueError(

@@ -17,6 +17,7 @@ from diffrep._validation import (
     BaseComposition,
     StrOptions,
     check_class_labels,
+    check_transformer,
     fit_context,
 )
 
@@ -158,12 +159,7 @@ class RepresentationSelector(TransformerMixin, BaseComposition):
                 )
         self._validate_names([name for name, _ in self.transformers])
         for name, transformer in self.transformers:
-            if not (hasattr(transformer, "fit") and hasattr(transformer, "transform")):
-                raise TypeError(
-                    f"The transformer {name!r} is {transformer!r}; expected an "
-                    "estimator with fit and transform. For the columns themselves use "
-                    "sklearn.preprocessing.StandardScaler()."
-                )
+            check_transformer(name, transformer)
         if y is None:
             raise ValueError(
                 "RepresentationSelector requires y to be passed, but the target y is "

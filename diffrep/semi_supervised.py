@@ -255,7 +255,8 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         """Return the shares of the classes among all rows, and their tolerance."""
         if self.class_prior is None:
             return class_shares(labels)
-        with refused_plainly({"": "Pass an array, one share for each class."}):
+        any_error = {"": "Pass an array, one share for each class."}
+        with refused_plainly(any_error):
             shares = np.asarray(self.class_prior, dtype=float)
         right = shares.shape == self.classes_.shape and np.isclose(shares.sum(), 1)
         if not (right and (shares >= 0).all()):

@@ -13,6 +13,8 @@ from numpydoc.validate import validate
 import diffrep
 
 ROOT = Path(__file__).parent.parent
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+PAGES += (ROOT / "docs/developer").glob("*.md")
 API = re.findall(r"^::: (\S+)$", (ROOT / "docs/api.md").read_text(), re.MULTILINE)
 MODULES = [
     "diffrep",
@@ -125,19 +127,13 @@ def test_methods_without_docstring_inherit_one(name):
 
 
 def test_code_on_pages_needs_no_scroll_bar():
-    pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
-    pages += (ROOT / "docs/developer").glob("*.md")
     wide = [
         f"{page.name}: {line}"
-        for page in pages
+        for page in PAGES
         for line in page.read_text().splitlines()
         if line.startswith((">>> ", "... ")) and len(line) > 75
     ]
     assert not wide
-
-
-PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
-PAGES += (ROOT / "docs/developer").glob("*.md")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -61,8 +61,8 @@ BIAS_BOUND = 0.5
 N_UNITS = 512
 N_JOINED = 3
 
-#: Tables with more columns are reduced to 512 principal components, or down to 128 of
-#: more than 8,192 columns, with at most this number of weights.
+#: Tables with more columns are reduced to 512 principal components, or to as many, but
+#: at least 128, as have this number of weights.
 N_COLUMNS = 1024
 N_PRINCIPAL_WEIGHTS = 2**22
 
@@ -345,7 +345,7 @@ class RowBank(nn.Module):
         """Draw sums of variance 1, in random directions of whitened columns."""
         X, draws = rows.X.flatten(1), rows.generator
         if isinstance(self.reduced, Linear):
-            n_components = min(self.reduced.out_features, len(X))
+            n_components = self.reduced.out_features
             mean, _, directions = principal_components(X, n_components)
             set_components(self.reduced, mean, directions)
         joined = X[:, self.columns] - X.mean(0)[self.columns]

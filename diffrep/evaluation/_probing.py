@@ -15,7 +15,7 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.svm import SVC
 from sklearn.utils import check_consistent_length, column_or_1d
 
-from diffrep._validation import check_class_labels, draw_seed
+from diffrep._validation import check_class_labels, check_transformer, draw_seed
 
 __all__ = [
     "check_columns",
@@ -160,12 +160,7 @@ def check_representations(representations):
             "transformers. Pass {'PCA': PCA(16)}, for instance."
         )
     for name, representation in representations.items():
-        if isinstance(representation, type) or not hasattr(representation, "transform"):
-            raise TypeError(
-                f"representations contains {name!r}: {representation!r}; expected a "
-                "transformer. For the columns themselves use "
-                "sklearn.preprocessing.StandardScaler()."
-            )
+        check_transformer(name, representation)
 
 
 def check_has(estimator, name):
