@@ -83,13 +83,22 @@ _ENCODE_TEXT = (
     "Turn text into numbers before this step, for instance by a OneHotEncoder in a "
     "ColumnTransformer."
 )
+_ENCODE_OBJECT = (
+    "X contains objects that are not numbers. Turn them into numbers before this step."
+)
+_NO_LABEL = (
+    "Remove these rows; LaplaceNetClassifier takes -1 as the label of rows without one."
+)
 
 #: Advice for data that scikit-learn rejects, by a phrase of its message.
 REMEDIES = {
-    "Input y contains NaN": "Remove these rows; LaplaceNetClassifier takes -1 as the "
-    "label of rows without one.",
+    "Input y contains NaN": _NO_LABEL,
+    "Input contains NaN": _NO_LABEL,  # of categories
+    "boolean value of NA": _NO_LABEL,
     "contains infinity": "Replace infinite values before this step, or drop the rows.",
     "could not convert string": _ENCODE_TEXT,
+    "float() argument must be": _ENCODE_OBJECT,
+    "unsupported ScalarType": "Convert the tensor before this step: X.float().",
     "arrays of bytes/strings": _ENCODE_TEXT,
     "0 sample(s)": "Pass at least one row, and at least two rows to fit.",
     "0 feature(s)": "Pass at least one column.",
@@ -101,6 +110,7 @@ REMEDIES = {
     "inhomogeneous shape": "Bring images to one size, for instance by "
     "diffrep.datasets.load_images, and signals to one length by appending zeros. Of "
     "pairs of rows and labels, pass the rows.",
+    "element with a sequence": _ENCODE_OBJECT,
     "while dim <= 2": "Pass images or signals as one array, or as a list.",
 }
 
@@ -164,7 +174,7 @@ def refused_plainly(remedies=None):
 
 
 @refused_plainly(REMEDIES)
-def check_rows(estimator, X, y="no_validation", *, reset):
+def check_rows(estimator, X, y="no_validation", *, reset, **options):
     """Return X as a 2-d array of its own dtype, or raise an error with a remedy.
 
     Parameters
@@ -175,14 +185,18 @@ def check_rows(estimator, X, y="no_validation", *, reset):
     y : array-like of shape (n_samples,), optional
         If it is given, it is checked and returned too.
     reset : bool
+    **options
+        Further options of scikit-learn's `validate_data`.
 
     Raises
     ------
     ValueError
         On sparse, missing, infinite, complex, text, empty or ill-shaped data.
     """
-    # Lists of rows or images, which may be objects with a conversion.
-    if isinstance(X, list | tuple | pd.Series):
+    # Lists and columns of rows or images, which may be objects with a conversion.
+    is_numbers = isinstance(X, np.ndarray) and X.dtype != object
+    is_column = len(getattr(X, "shape", ())) == 1 and not is_numbers
+    if is_column or isinstance(X, list | tuple):
         X = np.asarray(list(X))
     if len(getattr(X, "shape", ())) > 2:
         X = flattened(X, estimator)
@@ -197,19 +211,20 @@ def check_rows(estimator, X, y="no_validation", *, reset):
             "X is a masked array with masked entries, which would be used as data. "
             "Use X.filled(value), or an imputer on X.filled(np.nan)."
         )
-    checked = validate_data(estimator, X, y, reset=reset, ensure_all_finite=False)
-    rows = checked[0] if isinstance(checked, tuple) else checked
+    options = {"ensure_all_finite": False, **options}
+    checked = validate_data(estimator, X, y, reset=reset, **options)
+    rows, *labels = checked if isinstance(checked, tuple) else (checked,)
+    if rows.dtype.kind == "O":  # of categories or decimals; the error names a text
+        rows = rows.astype(float)
     name = type(estimator).__name__
     for block in gen_batches(len(rows), max(1, CHUNK_SIZE // rows.shape[1])):
         assert_all_finite(rows[block], input_name="X", estimator_name=name)
-    if rows.dtype.kind == "O":  # of categorical columns; the error names a text
-        rows.astype(float)
     if rows.dtype.kind not in "biuf":
         raise ValueError(
             f"X has dtype {rows.dtype}; expected real numbers. Convert it, for "
             "instance by X.astype(float)."
         )
-    return checked
+    return (rows, *labels) if labels else rows
 
 
 def flattened(X, estimator):
@@ -292,7 +307,8 @@ def check_partial_labels(y):
     Raises
     ------
     ValueError
-        If there are missing labels, the text "-1", or labels that are not classes.
+        If there are no labels, missing labels, the text "-1", or labels that are not
+        classes.
     """
     if pd.isna(y).any():
         raise ValueError(
@@ -306,8 +322,13 @@ def check_partial_labels(y):
         )
     unlabelled = np.zeros(len(y), bool)
     unlabelled[~is_text] = y[~is_text] == -1
+    if unlabelled.all():
+        raise ValueError(
+            "All entries of y are -1, which marks unlabelled rows. Label at least one "
+            "row of each class."
+        )
     classes = y[~unlabelled]
-    if len(set(is_text[~unlabelled])) < 2:
+    if y.dtype == object and len(set(is_text[~unlabelled])) == 1:
         classes = np.array(classes.tolist())  # those beside -1 are objects
     check_class_labels(classes)
     return unlabelled

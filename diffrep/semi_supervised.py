@@ -217,11 +217,6 @@ class LaplaceNetClassifier(BaseCodeClassifier):
         given = X
         X, y = check_rows(self, given, labels_of_one_type(y), reset=True)
         unlabelled = check_partial_labels(y)
-        if unlabelled.all():
-            raise ValueError(
-                "All entries of y are -1, which marks unlabelled rows. Label at least "
-                "one row of each class."
-            )
         labels = np.full(len(y), -1)
         labels[~unlabelled] = self._class_numbers(y[~unlabelled])
         self._shares(labels)  # raises errors before the time-consuming part

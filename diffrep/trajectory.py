@@ -12,7 +12,7 @@ import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.feature_selection import SelectorMixin
 from sklearn.linear_model import LogisticRegression
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
 from diffrep._base_classifier import BaseCodeClassifier
 from diffrep._model_file import check_numbers, made_standardizer, require
@@ -401,7 +401,8 @@ class TimeSelector(SelectorMixin, BaseEstimator):
             If the number of columns is not a multiple of `n_times`, or y is not of the
             `target_type`.
         """
-        X, _ = validate_data(self, X, y, multi_output=True, ensure_min_samples=2)
+        options = {"multi_output": True, "ensure_min_samples": 2}
+        X, _ = check_rows(self, X, y, reset=True, **options)
         targets, _ = target_columns(y, self.target_type)
         errors = leave_one_out_errors(_by_time(X, self.n_times), targets)
         self.scores_ = -errors.mean(axis=1)
@@ -491,13 +492,13 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
             If there is only one class, or the number of columns is not a multiple of
             `n_times`.
         """
-        X, y = validate_data(self, X, y, ensure_min_samples=2)
+        X, y = check_rows(self, X, y, reset=True, ensure_min_samples=2)
         targets, _ = target_columns(y, "multiclass")
         self.classes_ = np.unique(y)
         if len(self.classes_) < 2:
             raise ValueError(
-                f"y has one class, {self.classes_[0]!r}; a classifier needs at least 2 "
-                "classes."
+                f"y has one class, {self.classes_.item()!r}; a classifier needs at "
+                "least 2 classes."
             )
         curves = _by_time(X, self.n_times)
         estimator = self.estimator
@@ -522,7 +523,7 @@ class TimeVotingClassifier(ClassifierMixin, BaseEstimator):
         probabilities : ndarray of shape (n_samples, n_classes)
         """
         check_is_fitted(self)
-        curves = _by_time(validate_data(self, X, reset=False), self.n_times)
+        curves = _by_time(check_rows(self, X, reset=False), self.n_times)
         votes = [
             classifier.predict_proba(codes)
             for classifier, codes in zip(self.estimators_, curves, strict=True)

@@ -74,6 +74,8 @@ def test_numbers_have_a_colour_bar_and_missing_ones_are_grey():
     assert scatter.colorbar is not None
     with pytest.raises(ValueError, match="inconsistent numbers of samples"):
         LatentDisplay.from_estimator(FunctionTransformer(), X, y[1:])
+    with pytest.raises(TypeError, match="has no transform"):
+        LatentDisplay.from_estimator(FunctionTransformer, X)
 
 
 def test_longer_codes_are_reduced_by_pca():

@@ -1,9 +1,12 @@
 """Errors for invalid input: messages name what was received and what to do."""
 
+from decimal import Decimal
 from functools import partial
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 import scipy.sparse
 import scipy.stats
@@ -42,6 +45,10 @@ BAD_ROWS = {
     "a data set of torch": (TensorDataset(torch.from_numpy(X)), "dim 3.*as a list"),
     "images": (X.reshape(40, 1, 2, 3), r"shape \(40, 1, 2, 3\).*image_shape.*reshape"),
     "complex": (X + 1j, "Complex data not supported"),
+    "a column of lists": (
+        pd.DataFrame({"a": [[1, 2], [3]] * 20}),
+        "with a sequence.*objects that are not numbers",
+    ),
 }
 
 
@@ -49,6 +56,24 @@ BAD_ROWS = {
 def test_invalid_rows_are_rejected(name):
     rows, message = BAD_ROWS[name]
     with pytest.raises(ValueError, match=message):
+        DiffusionRepresentation(**QUICK).fit(rows)
+
+
+#: Rows for which the error is a TypeError, as in scikit-learn.
+BAD_TYPES = {
+    "dicts": ([{"a": 1.0}] * 40, r"float\(\).*dict.*objects that are not numbers"),
+    "times with a zone": (
+        pd.DataFrame({"a": pd.date_range("2020", periods=40, tz="UTC"), "b": 1.0}),
+        r"float\(\).*Timestamp.*objects that are not numbers",
+    ),
+    "bfloat16": (torch.from_numpy(X).bfloat16(), r"BFloat16.*X\.float\(\)"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_TYPES)
+def test_rows_of_other_types_are_rejected(name):
+    rows, message = BAD_TYPES[name]
+    with pytest.raises(TypeError, match=message):
         DiffusionRepresentation(**QUICK).fit(rows)
 
 
@@ -218,7 +243,30 @@ def test_nearly_constant_columns():
     np.testing.assert_array_equal(rep.transform(wild), rep.transform(wilder))
 
 
-def test_lists_of_object_arrays_are_accepted():
+def _decimals(rows):
+    """A frame of decimals of Arrow."""
+    decimals = pd.ArrowDtype(pa.decimal128(30, 16))
+    return pd.DataFrame(
+        [[Decimal(str(v)) for v in row] for row in rows.round(16)]
+    ).astype(decimals)
+
+
+#: Rows in containers of objects.
+OBJECTS = {
+    "list of object arrays": lambda rows: [row.astype(object) for row in rows],
+    "array of arrays": lambda rows: pd.Series(list(rows)).to_numpy(),
+    "series of arrays": lambda rows: pd.Series(list(rows)),
+    "polars series of arrays": lambda rows: pl.Series(rows),
+    "polars series of lists": lambda rows: pl.Series(rows.tolist()),
+    "frame of decimals": _decimals,
+    "frame of categories": lambda rows: pd.DataFrame(rows).astype("category"),
+}
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_numbers_in_objects_are_accepted(name):
     rep = DiffusionRepresentation(**QUICK).fit(X)
-    rows = [row.astype(object) for row in X]
-    np.testing.assert_array_equal(rep.transform(rows), rep.transform(X))
+    rows = OBJECTS[name](X)
+    np.testing.assert_allclose(rep.transform(rows), rep.transform(X), atol=1e-6)
+    again = DiffusionRepresentation(**QUICK).fit(rows)
+    np.testing.assert_allclose(again.transform(X), rep.transform(X), atol=1e-4)

@@ -384,6 +384,13 @@ def test_samples_are_needed_for_their_diversity(labelled):
         sample_diversity({"PCA": pipeline}, X)
 
 
+@pytest.mark.parametrize("function", [label_efficiency, probe_over_time])
+def test_representations_must_transform(function, labelled):
+    for wrong in ({"PCA": PCA(2)}, PCA, LogisticRegression(), None):
+        with pytest.raises(TypeError, match=r"has no transform\. Pass"):
+            function(wrong, *labelled)
+
+
 WRONG_LABELS = {
     "NaN": (lambda y: np.where(y, y, np.nan), "missing labels"),
     "None": (lambda y: np.where(y, y.astype(object), None), "missing labels"),

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.base import BaseEstimator
+from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
 
 from diffrep import DiffusionRepresentation
@@ -79,6 +80,16 @@ def test_unfitted_estimators_are_rejected():
     for function in (code_information, code_similarity):
         with pytest.raises(NotFittedError, match="not fitted yet"):
             function(DiffusionRepresentation(2, t_grid=3), np.eye(4))
+
+
+def test_estimators_without_curves_or_attention_are_rejected():
+    X, y = np.eye(4), np.array([0, 0, 1, 1])
+    classifier = TrajectoryClassifier(n_times=2, max_epochs=1).fit(X, y)
+    for function in (code_information, code_similarity):
+        with pytest.raises(TypeError, match="has no encode"):
+            function(classifier, X)
+    with pytest.raises(TypeError, match="has no attention"):
+        attention_profiles(PCA(2).fit(X), X, y)
 
 
 def test_information_of_a_static_representation_is_rejected():

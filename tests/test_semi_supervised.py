@@ -115,15 +115,30 @@ def test_class_shares(few):
 def test_missing_labels_are_rejected_with_a_remedy(few):
     X, _, labels = few
     missing = np.where(labels < 0, np.nan, labels)
-    for y in (missing, pd.Series(missing).astype("Int64")):
+    texts = pd.Series(missing).map(str).where(labels >= 0).astype("category")
+    for y in (missing, pd.Series(missing).astype("Int64"), texts):
         with pytest.raises(ValueError, match=r"contains NaN.*takes -1 as the label"):
             LaplaceNetClassifier().fit(X, y)
+    with pytest.raises(TypeError, match=r"NA is ambiguous.*takes -1 as the label"):
+        LaplaceNetClassifier().fit(X, np.where(labels < 0, pd.NA, labels))
+
+
+def test_dates_are_classes(few):
+    X, _, labels = few
+    dates = np.datetime64("2020-01-01") + labels
+    folds = SemiSupervisedKFold(2).split(X, dates)
+    expected = SemiSupervisedKFold(2).split(X, labels + 1)
+    for found, right in zip(folds, expected, strict=True):
+        np.testing.assert_array_equal(found[1], right[1])
 
 
 def test_rows_without_labels_are_rejected(few):
     X, _, labels = few
+    nothing = np.full_like(labels, -1)
     with pytest.raises(ValueError, match="All entries of y are -1"):
-        LaplaceNetClassifier().fit(X, np.full_like(labels, -1))
+        LaplaceNetClassifier().fit(X, nothing)
+    with pytest.raises(ValueError, match="All entries of y are -1"):
+        next(SemiSupervisedKFold(2).split(X, nothing))
 
 
 @pytest.mark.parametrize("random_state", [0, 1])

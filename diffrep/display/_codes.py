@@ -67,6 +67,7 @@ class LatentDisplay(BaseDisplay):
         ValueError
             If `X` and `y` differ in length, or `y` is not one-dimensional.
         """
+        check_has(representation, "transform")
         if y is not None:
             y = column_or_1d(y)
             check_consistent_length(X, y)

@@ -14,6 +14,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from diffrep._validation import HasMethods, Interval, validate_params
 from diffrep.evaluation._probing import (
     check_columns,
+    check_has,
     check_labels,
     check_representations,
     dense,
@@ -90,6 +91,7 @@ def label_efficiency(
         If lengths do not match, labels are missing or are not classes, or if no number
         of labels is possible.
     """
+    check_has(representation, "transform")
     y, y_test = check_labels(X, y), check_labels(X_test, y_test)
     codes = dense(representation.transform(X))
     codes_test = dense(representation.transform(X_test))

@@ -106,10 +106,11 @@ def usable(n_labels, y):
             f"n_labels contains {wrong[0]!r}; expected integers and 'all', such as "
             "[10, 100, 'all']."
         )
-    n_classes = len(np.unique(y))
+    classes = np.unique(y).tolist()
+    n_classes = len(classes)
     if n_classes < 2:
         raise ValueError(
-            f"y has one class, {y[0]!r}; accuracies need at least 2 classes."
+            f"y has one class, {classes[0]!r}; accuracies need at least 2 classes."
         )
     found = [n for n in n_labels if n == "all" or n_classes <= n < len(y)]
     if not found:
@@ -189,7 +190,9 @@ def times_or_default(times):
 def codes_by_time(representation, X, times):
     """Return pairs of time and codes, or one pair with t = nan for static codes."""
     if getattr(representation, "t_grid_", None) is None:
+        check_has(representation, "transform")
         return [(np.nan, dense(representation.transform(X)))]
+    check_has(representation, "encode")
     times = times_or_default(times)
     curves = representation.encode(X, times)
     return [(t, curves[:, i]) for i, t in enumerate(times)]

@@ -14,7 +14,12 @@ from sklearn.utils.validation import check_is_fitted
 from diffrep._validation import Interval, validate_params
 from diffrep.core.device import Stream, generator, in_usual_state
 from diffrep.core.mutual_information import mutual_information
-from diffrep.evaluation._probing import check_labels, integer_seed, times_or_default
+from diffrep.evaluation._probing import (
+    check_has,
+    check_labels,
+    integer_seed,
+    times_or_default,
+)
 
 __all__ = [
     "attention_masks",
@@ -199,6 +204,7 @@ def attention_profiles(classifier, X, y, *, mask=None):
         Shares of the attention to each time, without that of the class token to itself;
         rows sum to 1.
     """
+    check_has(classifier, "attention")
     y = check_labels(X, y)
     weights = classifier.attention(X, mask=mask)
     frame = pd.DataFrame(weights, columns=classifier.t_grid_).groupby(y).mean()
@@ -251,5 +257,6 @@ def _curves(representation, X, times):
             f"{type(representation).__name__} has the same code at all times (it has "
             "no t_grid_, or None). Pass a representation that was fitted with t_grid."
         )
+    check_has(representation, "encode")
     times = times_or_default(times)
     return times, representation.encode(X, times)
