@@ -473,10 +473,12 @@ class BaseDiffusion(TrainedRepresentation):
         model.augment, model.mixup = None, False
         model.code = FixedCode(model.n_components)
         model.times = self._density(time_sampling)
+        trained = [w for w in model.encoder.parameters() if w.requires_grad]
         model.encoder.requires_grad_(False)
         self.net_.initialize_optimizer()  # the old one has averages of the encoder
         self._train(X, self._schedule(len(X), max_epochs))
-        model.encoder.requires_grad_(True)
+        for weight in trained:
+            weight.requires_grad_(True)
         model.augment, model.mixup, model.code = kept
         return self
 

@@ -191,11 +191,22 @@ def test_fit_decoder_keeps_the_codes(images):
     assert rep.n_iter_ == n_epochs + 20 == len(rep.history_)
     after = rep.inverse_transform(codes)
     assert mean_square(after - X_test) < 0.6 * mean_square(before - X_test)
-    assert all(p.requires_grad for p in rep.net_.module_.parameters())
     # a warm start uses the original times again
     rep.set_params(warm_start=True, max_epochs=1).fit(X)
     assert np.abs(rep.transform(X_test) - codes).max() > 0
     assert float(rep.net_.module_.times.ppf(torch.tensor(0.5))) == pytest.approx(0.9)
+
+
+def test_fit_decoder_keeps_which_weights_are_trained():
+    X = np.random.default_rng(0).normal(size=(40, 24))
+    rep = small(signal_shape=(1, 24)).fit(X)
+    encoder = rep.net_.module_.encoder
+    fixed = {k: v.clone() for k, v in encoder.named_parameters() if not v.requires_grad}
+    rep.fit_decoder(X, max_epochs=1).partial_fit(X)
+    after = dict(rep.net_.module_.encoder.named_parameters())
+    assert fixed.keys() == {k for k, v in after.items() if not v.requires_grad} != set()
+    for name, weight in fixed.items():
+        torch.testing.assert_close(after[name], weight, rtol=0, atol=0)
 
 
 def test_failing_fit_decoder_keeps_the_estimator(table):
