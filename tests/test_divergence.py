@@ -176,6 +176,7 @@ ODD = {
     [
         DiffusionRepresentation(**SMALL, early_stopping=True),
         DiffusionRepresentation(**SMALL, preconditioning="none", noise_space="data"),
+        DiffusionRepresentation(**SMALL, augment="gaussian", t_grid=2),
         VariationalDiffusionRepresentation(**SMALL, t_grid=2),
         AutoencoderRepresentation(**SMALL),
         SimCLRRepresentation(**SMALL),

@@ -186,6 +186,7 @@ def test_pickles_and_files_load_in_a_new_process(table, tmp_path):
     here = [joblib.load(tmp_path / f"rep.{name}") for name in ("pickle", "joblib")]
     here.append(load(tmp_path / "rep.safetensors"))
     assert session.stdout.split() == [joblib.hash(FrozenEstimator(rep)) for rep in here]
+    assert joblib.hash(FrozenEstimator(rep)) == joblib.hash(FrozenEstimator(here[0]))
     before = joblib.hash(rep)
     rep.net_.module_.encoder.outputs[0].bias.data[0] += 1
     assert joblib.hash(rep) != before

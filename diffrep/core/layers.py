@@ -118,8 +118,8 @@ def limited_width(n_inputs: int, n_weights: int) -> int:
 
 
 def scaled(width: int, size: float) -> int:
-    """Width multiplied by a factor; a multiple of 8, for group normalisation."""
-    return max(8, round(width * size / 8) * 8)
+    """Width multiplied by a factor; two or more for each of 8 normalised groups."""
+    return max(16, round(width * size / 8) * 8)
 
 
 class TimeEmbedding(nn.Module):

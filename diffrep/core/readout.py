@@ -242,10 +242,10 @@ def _predicted_covariance(z: Tensor, noisy: Tensor) -> Tensor:
 
 def _hidden_components(total: Tensor, within: Tensor, predicted: Tensor) -> Tensor:
     """Directions in which rows differ, without what views change or x_t predicts."""
-    ridge = RIDGE * torch.eye(len(total)).to(total)
-    directions, ratios = fisher_directions(
-        total - predicted, within + predicted + ridge
-    )
+    within = within + predicted
+    rounding = 1e-4 * within.diagonal().mean()  # keeps it positive definite
+    within.diagonal().add_(RIDGE + rounding)
+    directions, ratios = fisher_directions(total - predicted, within)
     return directions * ratios**POWER
 
 

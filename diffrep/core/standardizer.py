@@ -27,8 +27,10 @@ class Standardizer:
 
     def __init__(self, mean, scale, skewed=(), center=(), width=()):
         self.mean, self.scale = np.asarray(mean), np.asarray(scale)
-        self.skewed = np.asarray(skewed, np.int64)
-        self.center, self.width = np.asarray(center, float), np.asarray(width, float)
+        # The hash of an empty array contains its strides, which `ravel` makes equal.
+        self.skewed = np.asarray(skewed, np.int64).ravel()
+        self.center = np.asarray(center, float).ravel()
+        self.width = np.asarray(width, float).ravel()
 
     def astype(self, dtype):
         """Return a copy with arrays of a dtype."""
