@@ -160,6 +160,10 @@ class Weighted(TimeSampling):
     density: TimeSampling
     weight: Callable[[Tensor], Tensor]
 
+    def __getstate__(self):
+        # Pickles of tensors contain addresses, which would change the hash of a net.
+        return {"sde": self.sde, "density": self.density, "weight": self.weight}
+
     @cached_property
     def mean_weight(self):
         return float(self._weights.mean())
