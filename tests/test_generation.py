@@ -209,6 +209,31 @@ def test_fit_decoder_keeps_which_weights_are_trained():
         torch.testing.assert_close(after[name], weight, rtol=0, atol=0)
 
 
+class Noisy(torch.nn.Sequential):
+    """Encoder whose outputs in training depend on chance and on the batch."""
+
+    def __init__(self, data_shape, n_outputs, time_conditioned):
+        flat = torch.nn.Flatten(), torch.nn.LazyLinear(n_outputs)
+        super().__init__(*flat, torch.nn.BatchNorm1d(n_outputs), torch.nn.Dropout(0.5))
+
+
+def test_fit_decoder_keeps_codes_of_networks_with_batch_statistics(table):
+    X, _ = table
+    rep = small(encoder=Noisy).fit(X)
+    codes, seen = rep.transform(X), []
+    encoder = rep.net_.module_.encoder
+    hook = encoder.register_forward_hook(lambda _, x, z: seen.append(z.detach()))
+    rep.transform(X)
+    rep.fit_decoder(X, max_epochs=1)
+    np.testing.assert_array_equal(rep.transform(X), codes)
+    expected, *in_training = seen
+    nearest = torch.cdist(torch.cat(in_training), expected).amin(1)
+    assert float(nearest.max()) < 0.01
+    hook.remove()
+    assert rep.partial_fit(X) is rep
+    assert np.abs(rep.transform(X) - codes).max() > 0
+
+
 def test_failing_fit_decoder_keeps_the_estimator(table):
     X, _ = table
     rep = small().fit(X)

@@ -81,6 +81,16 @@ class EncoderModel(nn.Module):
         """Fit the space to rows. Encoders are fitted separately."""
         self.space.initialize(rows)
 
+    def train(self, mode: bool = True):
+        """Set the mode; an encoder without trained weights is always in evaluation.
+
+        Otherwise dropout and batch statistics would change codes of a fixed encoder.
+        """
+        super().train(mode)
+        if not any(weight.requires_grad for weight in self.encoder.parameters()):
+            self.encoder.eval()
+        return self
+
     @property
     def target_space(self) -> nn.Module:
         """Space of the x0 that `forward` receives."""
