@@ -166,7 +166,7 @@ class _Writer:
 
     def _array(self, value, name):
         if value.dtype.kind in "biuf":
-            self.tensors[name] = torch.tensor(value)
+            self.tensors[name] = torch.tensor(value).contiguous()
             return {"array": name}
         texts = value.tolist()
         if value.ndim != 1 or not all(type(text) is str for text in texts):

@@ -169,7 +169,8 @@ class TrajectoryClassifier(BaseCodeClassifier):
         self._train(self._rows(inputs, labels), n_epochs)
         if self.head == "attention":
             weights = pd.DataFrame(self._attention(inputs), columns=self.t_grid_)
-            self.attention_ = weights.groupby(self.classes_[labels]).mean()
+            means = weights.groupby(self.classes_[labels]).mean()
+            self.attention_ = means.astype(np.float32)  # pandas gives float64 at times
         return self
 
     @in_usual_state

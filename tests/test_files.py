@@ -219,6 +219,16 @@ def test_loaded_classifier_equals_the_saved_one(name, path):
         np.testing.assert_array_equal(loaded.transduction_, classifier.transduction_)
 
 
+@pytest.mark.parametrize("n_times", [1, 3])
+@pytest.mark.parametrize("y", [[0] * 12, [0, 1, 2]], ids=["one class", "one row each"])
+def test_attention_of_few_classes_and_times_is_saved(y, n_times, path):
+    classifier = TrajectoryClassifier(n_times=n_times, max_epochs=1, random_state=0)
+    classifier.fit(X[: len(y)], y).save(path)
+    attention = load(path).attention_
+    assert attention.to_numpy().dtype == np.float32
+    pd.testing.assert_frame_equal(attention, classifier.attention_)
+
+
 def test_training_continues_from_loaded_weights(small, path):
     rep = pickle.loads(pickle.dumps(small))
     rep.save(path)
