@@ -181,7 +181,8 @@ def test_other_estimators_cannot_be_drawn(display, fitted, digits):
 
 
 def test_grids_of_invalid_size_are_rejected(fitted):
-    for options in ({"extent": 3}, {"extent": (0, 1, 2)}, {"n_per_side": 0}):
+    extents = [{"extent": extent} for extent in (3, (0, 1, 2), (np.nan, 1))]
+    for options in (*extents, {"n_per_side": 0}, {"n_per_side": 2.5}):
         with pytest.raises(ValueError, match=r"extent=.*must be"):
             LatentGridDisplay.from_estimator(fitted, **options)
     with pytest.raises(TypeError, match="has no sample"):

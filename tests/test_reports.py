@@ -61,7 +61,12 @@ from diffrep.display import (
     TimeProbeDisplay,
     TrainingDisplay,
 )
-from diffrep.evaluation import compare, information_profile, sample_diversity
+from diffrep.evaluation import (
+    compare,
+    information_profile,
+    probe_over_time,
+    sample_diversity,
+)
 from diffrep.exceptions import CheckpointError
 from diffrep.selection import RepresentationSelector
 from diffrep.semi_supervised import LaplaceNetClassifier, SemiSupervisedKFold
@@ -735,6 +740,10 @@ def test_invalid_parameters_of_compare_are_rejected(name, value):
         compare({"PCA": PCA(2)}, X, Y, n_labels=[20], **{name: value})
     with pytest.raises(ValueError, match="cv has no splits"):
         compare({"PCA": PCA(2)}, X, Y, n_labels=[20], cv=[])
+    with pytest.raises(ValueError, match="Expected `cv` as an integer"):
+        compare({"PCA": PCA(2)}, X, Y, n_labels=[20], cv="5-fold")
+    with pytest.raises(ValueError, match="probes is an empty dict"):
+        probe_over_time(PCA(2).fit(X), X, Y, X, Y, probes={})
 
 
 @pytest.mark.parametrize("n_draws", [0, 1])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from numbers import Integral
+
 import numpy as np
 import pandas as pd
 from sklearn.decomposition import PCA
@@ -200,14 +202,15 @@ class LatentGridDisplay(_ImagesDisplay):
         TypeError
             If the estimator has no method `sample`.
         ValueError
-            If `extent` is not two numbers, `n_per_side` is less than 1, or codes do not
-            have two columns.
+            If `extent` is not two numbers, `n_per_side` is not an integer of at least
+            1, or codes do not have two columns.
         """
         check_has(representation, "sample")
-        if np.shape(extent) != (2,) or n_per_side < 1:
+        is_range = np.shape(extent) == (2,) and np.isfinite(extent).all()
+        if not is_range or not isinstance(n_per_side, Integral) or n_per_side < 1:
             raise ValueError(
                 f"extent={extent!r} must be (lowest, highest), and n_per_side="
-                f"{n_per_side!r} at least 1."
+                f"{n_per_side!r} an integer of at least 1."
             )
         low, high = extent
         side = np.linspace(low, high, n_per_side)

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed, parallel_config
 from scipy import stats
-from sklearn.model_selection import StratifiedShuffleSplit
+from sklearn.model_selection import StratifiedShuffleSplit, check_cv
 
 from diffrep._validation import HasMethods, Interval, validate_params
 from diffrep.evaluation._probing import (
@@ -176,7 +176,7 @@ def compare(
     y, seed = check_labels(X, y), integer_seed(random_state)
     if isinstance(cv, Integral):
         cv = StratifiedShuffleSplit(int(cv), test_size=1 / 3, random_state=seed)
-    splits = list(cv.split(X, y) if hasattr(cv, "split") else cv)
+    splits = list(check_cv(cv).split(X, y))
     if not splits:
         raise ValueError("cv has no splits. Pass at least one pair (train, test).")
     for train, _ in splits:

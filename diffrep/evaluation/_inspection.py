@@ -83,13 +83,15 @@ def probe_over_time(
     Raises
     ------
     ValueError
-        If lengths do not match, labels are missing or are not classes, a time is
-        outside [0, 1] or the number of labels cannot be used.
+        If lengths do not match, labels are missing or are not classes, there are no
+        probes, a time is outside [0, 1] or the number of labels cannot be used.
     """
     y, y_test = check_labels(X, y), check_labels(X_test, y_test)
     seed = integer_seed(random_state)
     if probes is None:
         probes = default_probes(seed)
+    if not probes:
+        raise ValueError("probes is an empty dict. Pass at least one classifier.")
     codes, codes_test = (codes_by_time(representation, r, times) for r in (X, X_test))
     views = [
         (t, False, z, z_test)
