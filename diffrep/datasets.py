@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from functools import partial
 from numbers import Integral
 from os import PathLike
@@ -207,9 +208,10 @@ def load_images(source, *, size, grayscale=False, out=None):
 
     Parameters
     ----------
-    source : path-like or iterable of path-like
+    source : path-like, or iterable of path-like or of images of Pillow
         A folder, whose images are read in the order of their names, including those in
-        subfolders; or the files to read. Hidden files and folders are skipped.
+        subfolders; or the files to read, or images. Hidden files and folders of a
+        folder are skipped.
     size : int or tuple (height, width)
         Size of the result in pixels; an int is used for both.
     grayscale : bool, default=False
@@ -222,7 +224,8 @@ def load_images(source, *, size, grayscale=False, out=None):
     -------
     images : sklearn.utils.Bunch
         ``data``, uint8 of shape (n_images, height, width, 3), or (n_images, height,
-        width) with `grayscale`; ``filenames``, list of n_images paths.
+        width) with `grayscale`; ``filenames``, list of n_images paths, empty for images
+        of Pillow that are not from a file.
 
     Raises
     ------
@@ -246,9 +249,10 @@ def load_images(source, *, size, grayscale=False, out=None):
     from PIL import Image, ImageOps
 
     height, width = _sides(size)
+    items: list
     if isinstance(source, str | PathLike):
         folder, formats = Path(source).expanduser(), Image.registered_extensions()
-        paths = [
+        items = [
             path
             for path in sorted(folder.rglob("*"))
             if formats.get(path.suffix.lower()) in Image.OPEN
@@ -256,21 +260,22 @@ def load_images(source, *, size, grayscale=False, out=None):
             and path.is_file()
         ]
     else:
-        paths = [Path(path) for path in source]
-    if not paths:
+        items = [i if isinstance(i, Image.Image) else Path(i) for i in source]
+    if not items:
         raise FileNotFoundError(
             f"No folder {source!r} with image files. Pass a folder of images, or a "
             "list of image files, such as [path] for one."
         )
-    shape = (len(paths), height, width) + (() if grayscale else (3,))
+    shape = (len(items), height, width) + (() if grayscale else (3,))
     if out is None:
         data = np.empty(shape, np.uint8)
     else:
         out = Path(out).expanduser()
         data = np.lib.format.open_memmap(out, "w+", dtype=np.uint8, shape=shape)
-    for i, path in enumerate(paths):
+    for i, item in enumerate(items):
+        is_path = isinstance(item, Path)
         try:
-            with Image.open(path) as file:
+            with Image.open(item) if is_path else nullcontext(item) as file:
                 if file.mode.startswith(("I", "F")):
                     raise ValueError(f"its pixels are not of 8 bits (mode {file.mode})")
                 image = ImageOps.exif_transpose(file)
@@ -284,12 +289,15 @@ def load_images(source, *, size, grayscale=False, out=None):
             Image.DecompressionBombError,
         ) as error:
             raise ValueError(
-                f"{path} cannot be read as an image: {error}. Convert or remove it, or "
+                f"{item} cannot be read as an image: {error}. Convert or remove it, or "
                 "pass a list of the other files."
             ) from error
         resized = ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)
         data[i] = np.asarray(resized)
-    return Bunch(data=data, filenames=[str(path) for path in paths])
+    names = [
+        str(i) if isinstance(i, Path) else getattr(i, "filename", "") for i in items
+    ]
+    return Bunch(data=data, filenames=names)
 
 
 def _sides(size):

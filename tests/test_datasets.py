@@ -291,6 +291,20 @@ def test_images_of_a_folder_are_sorted_by_name(folder):
     np.testing.assert_array_equal(some.data[1], 100)
 
 
+def test_images_of_pillow_are_resized_as_their_files(folder):
+    expected = load_images(folder, size=8)
+    opened = [Image.open(name) for name in expected.filenames]
+    images = load_images(opened, size=8)
+    np.testing.assert_array_equal(images.data, expected.data)
+    assert images.filenames == expected.filenames
+    assert load_images([image.copy() for image in opened], size=8).filenames[0] == ""
+    for image in opened:
+        image.close()
+    deep = Image.fromarray(np.zeros((4, 4), np.uint16))
+    with pytest.raises(ValueError, match="not of 8 bits"):
+        load_images([deep], size=8)
+
+
 def test_images_are_cropped_to_their_centre_then_resized(tmp_path):
     pixels = np.zeros((20, 60), np.uint8)
     pixels[:, 20:40] = 50 + np.arange(20)[:, None]  # the middle third is kept
