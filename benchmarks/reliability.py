@@ -1,4 +1,4 @@
-"""Random trials of the guarantees about kills, interrupts, files and inputs.
+"""Random trials of the guarantees about kills, interrupts, files, inputs and calls.
 
     python -m benchmarks.reliability [--only kills files ...] [--trials N]
 
@@ -17,6 +17,7 @@ from diffrep.exceptions import DivergenceWarning
 from tests.fuzz.checkpoints import checkpoints
 from tests.fuzz.files import files
 from tests.fuzz.inputs import inputs
+from tests.fuzz.sequences import sequences
 from tests.fuzz.stops import interrupts, kills
 
 SECTIONS = {
@@ -25,6 +26,7 @@ SECTIONS = {
     "files": (files, 200_000),
     "checkpoints": (checkpoints, 2000),
     "inputs": (inputs, 12_000),
+    "sequences": (sequences, 1000),
 }
 
 

@@ -6,6 +6,7 @@ import torch
 from tests.fuzz.checkpoints import checkpoints
 from tests.fuzz.files import files
 from tests.fuzz.inputs import inputs
+from tests.fuzz.sequences import sequences
 from tests.fuzz.stops import interrupts, kills
 
 
@@ -27,6 +28,8 @@ def n_trials(request):
 
 # One of the fits diverges on purpose.
 @pytest.mark.filterwarnings("ignore::diffrep.exceptions.DivergenceWarning")
-@pytest.mark.parametrize("trials", [checkpoints, files, inputs, interrupts, kills])
+@pytest.mark.parametrize(
+    "trials", [checkpoints, files, inputs, interrupts, kills, sequences]
+)
 def test_no_trial_fails(trials, n_trials):
     assert all(n_failed == 0 for _, _, n_failed in trials(n_trials))
