@@ -66,6 +66,8 @@ class LatentDisplay(BaseDisplay):
 
         Raises
         ------
+        TypeError
+            If the representation has no method `transform`.
         ValueError
             If `X` and `y` differ in length, or `y` is not one-dimensional.
         """

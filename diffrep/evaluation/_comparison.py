@@ -87,6 +87,8 @@ def label_efficiency(
 
     Raises
     ------
+    TypeError
+        If the representation has no method `transform`.
     ValueError
         If lengths do not match, labels are missing or are not classes, or if no number
         of labels is possible.

@@ -82,6 +82,8 @@ def probe_over_time(
 
     Raises
     ------
+    TypeError
+        If the representation has no method `transform`.
     ValueError
         If lengths do not match, labels are missing or are not classes, there are no
         probes, a time is outside [0, 1] or the number of labels cannot be used.

@@ -55,6 +55,8 @@ def code_similarity(representation, X, times=None):
 
     Raises
     ------
+    TypeError
+        If it has no method `encode`.
     ValueError
         If the representation is static, or a time is outside [0, 1].
     NotFittedError
@@ -116,6 +118,8 @@ def code_information(
 
     Raises
     ------
+    TypeError
+        If it has no method `encode`.
     ValueError
         If the representation is static, or a time is outside [0, 1].
     NotFittedError
@@ -203,6 +207,13 @@ def attention_profiles(classifier, X, y, *, mask=None):
     profiles : DataFrame of shape (n_classes, T)
         Shares of the attention to each time, without that of the class token to itself;
         rows sum to 1.
+
+    Raises
+    ------
+    TypeError
+        If the classifier has no method `attention`.
+    ValueError
+        If it was not fitted with ``head="attention"``, or the mask has a wrong shape.
     """
     check_has(classifier, "attention")
     y = check_labels(X, y)
